@@ -1,0 +1,1 @@
+"""Scores of checkpoints: what runs ``evaluation/`` and collects its tables."""

@@ -1,0 +1,109 @@
+"""The state folder: what set-up prepares, and how runs that died are put in order.
+
+``setup`` is idempotent: DAGSTER_HOME with its dagster.yaml, the parsed dbt project, one partition a
+recipe, and an activated environment that knows where all of it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from assets.recipe import recipe_files
+from assets.resources import RECIPES
+from assets.settings import Settings
+
+log = logging.getLogger("cookbook")
+CHECKOUT = Path(__file__).resolve().parent.parent
+MODULE = "orchestration.definitions"
+_MARK = "# open-cookbook: what the dagster command reads"
+
+
+def export_environment(settings: Settings) -> None:
+    """Set what Dagster reads from the environment, for this process and its children."""
+    os.environ.setdefault("COOKBOOK_HOME", str(settings.home))
+    os.environ.setdefault("DAGSTER_HOME", str(settings.dagster_home))
+    os.environ.setdefault("DAGSTER_MODULE_NAME", MODULE)
+
+
+def setup(settings: Settings) -> None:
+    """Prepare the state folder and the environment's activation script."""
+    from orchestration.warehouse import manifest
+
+    home = settings.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(CHECKOUT / "orchestration" / "dagster.yaml", home / "dagster.yaml")
+    (settings.home / "mlflow" / "artifacts").mkdir(parents=True, exist_ok=True)
+    manifest()
+    export_environment(settings)
+    _teach_activation(Path(sys.prefix) / "bin")
+    register_recipes(sorted(recipe_files()))
+
+
+def register_recipes(keys: list[str]) -> None:
+    """Make partitions of these recipes and variants, so that the UI lists them."""
+    from dagster import DagsterInstance
+
+    with DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions(RECIPES.name or "recipes", keys)
+
+
+def bury_dead_runs() -> int:
+    """Mark runs whose process is gone as failed and free their pool slots; how many there were.
+
+    A killed process leaves its run in the state STARTED; nobody else would ever end it.
+    """
+    from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+    buried = 0
+    with DagsterInstance.get() as instance:
+        for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED])):
+            owner = run.tags.get("cookbook/process")
+            if owner is None or owner == process_tag() or _alive(owner):
+                continue
+            instance.report_run_failed(run, message=f"process {owner} is gone")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            buried += 1
+    return buried
+
+
+def process_tag() -> str:
+    """Identity of this process that survives reuse of process ids: boot, pid, start time."""
+    return f"{_boot_id()}:{os.getpid()}:{_start_ticks(os.getpid())}"
+
+
+def _alive(owner: str) -> bool:
+    boot, pid, start = owner.split(":")
+    return boot == _boot_id() and _start_ticks(int(pid)) == start
+
+
+def _boot_id() -> str:
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.is_file() else "unknown"
+
+
+def _start_ticks(pid: int) -> str:
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.is_file():
+        return "gone" if Path("/proc").is_dir() else "unknown"
+    return stat.read_text().rpartition(")")[2].split()[19]
+
+
+def _teach_activation(folder: Path) -> None:
+    """Make the activated environment export what `dagster job execute` reads (only from there)."""
+    bash = (
+        f'{_MARK}\nexport COOKBOOK_HOME="${{COOKBOOK_HOME:-{CHECKOUT}/.cookbook}}"\n'
+        f'export DAGSTER_HOME="$COOKBOOK_HOME/dagster"\nexport DAGSTER_MODULE_NAME={MODULE}\n'
+    )
+    fish = (
+        f"{_MARK}\nset -q COOKBOOK_HOME; or set -gx COOKBOOK_HOME {CHECKOUT}/.cookbook\n"
+        f'set -gx DAGSTER_HOME "$COOKBOOK_HOME/dagster"\nset -gx DAGSTER_MODULE_NAME {MODULE}\n'
+    )
+    for name, lines in (("activate", bash), ("activate.fish", fish)):
+        script = folder / name
+        if script.is_file() and _MARK not in script.read_text():
+            with open(script, "a") as file:
+                file.write("\n" + lines)

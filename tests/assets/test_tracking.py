@@ -1,0 +1,110 @@
+"""MLflow lineage, in a real SQLite store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assets.lake import Artifact, Lake
+from assets.recipe import load_recipe
+from assets.settings import Settings
+from assets.tracking import Tracking
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
+    """One store for all tests of the module: making its schema takes seconds."""
+    home = str(tmp_path_factory.mktemp("mlflow"))
+    return Tracking(Settings.from_environment({"COOKBOOK_HOME": home}))
+
+
+@pytest.fixture
+def key(request: pytest.FixtureRequest) -> str:
+    """A variant of the test's own."""
+    return f"starter~seed={len(request.node.name)}"
+
+
+def artifact(lake: Lake, stage: str, **inputs: Artifact) -> Artifact:
+    def compute(out: Path) -> None:
+        (out / "file").write_text(f"{stage} of {sorted(a.digest for a in inputs.values())}")
+
+    return lake.materialize(stage, {"n": 1}, inputs, compute)
+
+
+def record(tracking: Tracking, key: str, made: Artifact, **more: object) -> str:
+    stage = made.manifest.stage
+    return tracking.record(
+        key,
+        load_recipe(key),
+        made,
+        asset_key=stage,
+        dagster_run_id="run",
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def test_walk_from_a_score_to_the_crawl_and_back(
+    tracking: Tracking, key: str, tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    raw = artifact(lake, "raw_code")
+    corpus = artifact(lake, "sampled_corpus", raw=raw)
+    tokenizer = artifact(lake, "tokenizer", corpus=corpus)
+    model = artifact(lake, "model", corpus=corpus, tokenizer=tokenizer)
+    scores = artifact(lake, "scores", model=model)
+    runs = {made.manifest.stage: record(tracking, key, made)
+            for made in (raw, corpus, tokenizer, model, scores)}  # fmt: skip
+    walked = [step.stage for step in tracking.lineage(runs["scores"])]
+    assert walked == ["scores", "model", "sampled_corpus", "tokenizer", "raw_code"]
+    back = {step.stage for step in tracking.descendants(raw.digest)}
+    assert back == {"sampled_corpus", "tokenizer", "model", "scores"}
+
+
+def test_recording_again_makes_no_second_run(tracking: Tracking, key: str, tmp_path: Path) -> None:
+    made = artifact(Lake(tmp_path / "lake"), "raw_code")
+    assert record(tracking, key, made) == record(tracking, key, made)
+
+
+def test_run_carries_recipe_inputs_and_metrics(
+    tracking: Tracking, key: str, tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    raw = artifact(lake, "raw_code")
+    record(tracking, key, raw)
+    made = artifact(lake, "corpus", raw=raw)
+    run_id = record(
+        tracking, key, made, metrics={"files": 7.0}, history={"loss": [(1, 3.0), (2, 2.5)]}
+    )
+    run = tracking.client.get_run(run_id)
+    parent = tracking.client.get_run(run.data.tags["mlflow.parentRunId"])
+    assert parent.data.params["dedup.level"] == "file"
+    assert parent.data.metrics["corpus.files"] == 7.0
+    assert run.data.tags["cookbook.fingerprint"] == made.fingerprint
+    assert run.inputs.dataset_inputs[0].dataset.digest == raw.digest[:32]
+    history = tracking.client.get_metric_history(run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(1, 3.0), (2, 2.5)]
+    assert tracking.stage_run(key, "corpus") == run_id
+
+
+def test_missing_link_is_named(tracking: Tracking, key: str, tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    made = artifact(lake, "corpus", raw=artifact(lake, "raw_code"))
+    with pytest.raises(LookupError, match="input raw_code"):
+        list(tracking.lineage(record(tracking, key, made)))
+
+
+def test_checkpoint_becomes_one_model_version_with_alias(
+    tracking: Tracking, key: str, tmp_path: Path
+) -> None:
+    made = artifact(Lake(tmp_path / "lake"), "annealed_model")
+    run_id = record(tracking, key, made)
+    recipe = load_recipe(key)
+    versions = {
+        tracking.register_model(recipe, "starter", made, run_id, alias="base") for _ in range(2)
+    }
+    assert versions == {"1"}
+    version = tracking.client.get_model_version_by_alias("starter", "base")
+    assert version.source == f"{made.uri}/model"
+    variant = tracking.register_model(recipe, "starter~seed=1", made, run_id, alias="base")
+    assert str(tracking.client.get_model_version_by_alias("starter", "base").version) == variant

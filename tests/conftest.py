@@ -1,0 +1,23 @@
+"""What every test gets: no state of the person who runs them, and real small inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder of the test's own; nothing of the environment leaks in."""
+    for name in (
+        "COOKBOOK_LAKE", "COOKBOOK_DOWNLOADS", "COOKBOOK_WAREHOUSE", "COOKBOOK_BENCHMARKS",
+        "COOKBOOK_TEACHER", "COOKBOOK_RECIPES", "COOKBOOK_STUDIES", "COOKBOOK_SPARK_MASTER",
+        "COOKBOOK_GPUS", "MLFLOW_TRACKING_URI",
+    ):  # fmt: skip
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path_factory.mktemp("cookbook-home")
+    monkeypatch.setenv("COOKBOOK_HOME", str(home))
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    (home / "dagster").mkdir()
+    return home
