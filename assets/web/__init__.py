@@ -1,0 +1,1 @@
+"""The web branch: text extracted from crawled pages (paper 2.1.2)."""
