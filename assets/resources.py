@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 #: The partition of the whole graph: recipes and variants, registered when somebody asks for one.
 RECIPES = dg.DynamicPartitionsDefinition(name="recipes")
 ROWS_CONSERVED = "rows_conserved"
+#: An asset of the graph: partitioned by recipe, its value an artifact of the lake.
+recipe_asset = functools.partial(
+    dg.asset,
+    partitions_def=RECIPES,
+    dagster_type=dg.PythonObjectDagsterType(Artifact, name="Artifact"),
+)
 
 
 def rows_conserved(asset: str) -> dg.AssetCheckSpec:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MINIMUM_JAVA = 17
 _DROPPED_ARGUMENT = "--add-modules=jdk.incubator.vector"
+_JVM_OPTIONS = "spark.driver.extraJavaOptions"
 _PROJECT = Path(__file__).resolve().parent.parent
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def spark_session(
 
     ``memory`` is the heap of the driver (which is also the executor of a local master).
     ``extra`` are Spark settings that override the ones chosen here; those fixed at the start of
-    the JVM only count on the first call. Raises ``SparkError`` where no usable Java is found.
+    the JVM only count on the first call; options of the driver's JVM are added to ours. Raises ``SparkError`` where no usable Java is found.
     """
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
@@ -89,7 +90,9 @@ def spark_session(
     if master.startswith("local"):
         settings |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
     if first:
-        settings |= _scratch_settings()
+        settings |= _scratch_settings(quick=master.startswith("local"))
+        if extra and _JVM_OPTIONS in extra:
+            extra = {**extra, _JVM_OPTIONS: f"{settings[_JVM_OPTIONS]} {extra[_JVM_OPTIONS]}"}
     builder = SparkSession.builder.master(master)
     for key, value in {**settings, **(extra or {})}.items():
         builder = builder.config(key, value)
@@ -202,8 +205,11 @@ def _cache_folder() -> Path:
     return folder
 
 
-def _scratch_settings() -> dict[str, str]:
-    """Warehouse, Derby and logging inside a temporary folder that goes with the process."""
+def _scratch_settings(quick: bool) -> dict[str, str]:
+    """Warehouse, Derby and logging inside a temporary folder that goes with the process.
+
+    ``quick`` leaves out the JVM's second compiler: a run of minutes ends before its code pays.
+    """
     folder = Path(tempfile.mkdtemp(prefix="open-cookbook-spark-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     logging_file = folder / "log4j2.properties"
@@ -220,10 +226,9 @@ def _scratch_settings() -> dict[str, str]:
         "logger.repl.level = error\n"
     )
     options = f"-Dlog4j2.configurationFile={logging_file} -Dderby.system.home={folder}"
-    return {
-        "spark.sql.warehouse.dir": (folder / "warehouse").as_uri(),
-        "spark.driver.extraJavaOptions": options,
-    }
+    if quick:
+        options += " -XX:TieredStopAtLevel=1"
+    return {"spark.sql.warehouse.dir": (folder / "warehouse").as_uri(), _JVM_OPTIONS: options}
 
 
 def _python_path() -> str:

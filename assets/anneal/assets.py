@@ -3,11 +3,10 @@
 import dagster as dg
 
 from assets.lake import Artifact
-from assets.resources import RECIPES, Factory, rows_conserved
+from assets.resources import Factory, recipe_asset, rows_conserved
 
 
-@dg.asset(
-    partitions_def=RECIPES,
+@recipe_asset(
     group_name="anneal",
     kinds={"python", "parquet"},
     check_specs=[rows_conserved("algorithmic_corpus")],
@@ -29,7 +28,7 @@ def algorithmic_corpus(
     )
 
 
-@dg.asset(partitions_def=RECIPES, group_name="anneal", kinds={"python", "parquet"})
+@recipe_asset(group_name="anneal", kinds={"python", "parquet"})
 def verified_snippets(
     context: dg.AssetExecutionContext, factory: Factory, filtered_code: Artifact
 ) -> dg.MaterializeResult:

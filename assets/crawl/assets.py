@@ -4,10 +4,10 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.resources import RECIPES, Factory
+from assets.resources import Factory, recipe_asset
 
 
-@dg.asset(partitions_def=RECIPES, group_name="crawl", kinds={"python", "parquet"})
+@recipe_asset(group_name="crawl", kinds={"python", "parquet"})
 def raw_code(context: dg.AssetExecutionContext, factory: Factory) -> dg.MaterializeResult:
     """Every readable file of the crawled repositories, and a decision for every refused one."""
     from assets.crawl import raw_code as stage
@@ -25,7 +25,7 @@ def raw_code(context: dg.AssetExecutionContext, factory: Factory) -> dg.Material
     return factory.produce(context, compute, params=params, version=stage.VERSION)
 
 
-@dg.asset(partitions_def=RECIPES, group_name="crawl", kinds={"python", "warc"})
+@recipe_asset(group_name="crawl", kinds={"python", "warc"})
 def raw_web(context: dg.AssetExecutionContext, factory: Factory) -> dg.MaterializeResult:
     """The HTML pages of the crawled archives as WARC files, one a repository."""
     from assets.crawl import raw_web as stage

@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets.lake import Artifact
 from assets.recipe import Recipe
-from assets.resources import RECIPES, Factory
+from assets.resources import Factory, recipe_asset
 
 
 def _decontaminated(asset: str) -> dg.AssetCheckSpec:
@@ -16,8 +16,7 @@ def _decontaminated(asset: str) -> dg.AssetCheckSpec:
     )
 
 
-@dg.asset(
-    partitions_def=RECIPES,
+@recipe_asset(
     group_name="instruct",
     kinds={"python", "parquet"},
     check_specs=[_decontaminated("sft_stage1_set")],
@@ -40,6 +39,7 @@ def sft_stage1_set(
         inputs={"filtered_code": filtered_code},
         params={
             "max_examples": recipe.sft.stage1.max_examples,
+            "max_length": recipe.sft.stage1.max_length,
             "decontaminate": recipe.decontaminate.model_dump(mode="json"),
         },
         version=stage1.VERSION,
@@ -47,8 +47,7 @@ def sft_stage1_set(
     )
 
 
-@dg.asset(
-    partitions_def=RECIPES,
+@recipe_asset(
     group_name="instruct",
     kinds={"python", "parquet"},
     check_specs=[_decontaminated("sft_stage2_set")],
@@ -71,6 +70,7 @@ def sft_stage2_set(
         inputs={"verified_snippets": verified_snippets},
         params={
             "max_examples": recipe.sft.stage2.max_examples,
+            "max_length": recipe.sft.stage2.max_length,
             "decontaminate": recipe.decontaminate.model_dump(mode="json"),
         },
         version=stage2.VERSION,

@@ -14,7 +14,7 @@ import dagster as dg
 from assets.lake import Artifact
 from assets.models.launch import launch
 from assets.models.orders import Order, anneal_order, pretrain_order, sft_order
-from assets.resources import RECIPES, Factory, describe
+from assets.resources import RECIPES, Factory, describe, recipe_asset
 
 #: Registry alias of each checkpoint.
 ALIASES = {
@@ -25,7 +25,7 @@ ALIASES = {
 }
 
 
-@dg.asset(partitions_def=RECIPES, group_name="models", kinds={"huggingface"})
+@recipe_asset(group_name="models", kinds={"huggingface"})
 def tokenizer(
     context: dg.AssetExecutionContext,
     factory: Factory,
@@ -45,7 +45,7 @@ def tokenizer(
     )
 
 
-@dg.asset(partitions_def=RECIPES, group_name="models", kinds={"numpy"})
+@recipe_asset(group_name="models", kinds={"numpy"})
 def token_shards(
     context: dg.AssetExecutionContext,
     factory: Factory,

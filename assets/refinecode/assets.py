@@ -3,11 +3,10 @@
 import dagster as dg
 
 from assets.lake import Artifact
-from assets.resources import RECIPES, Factory, rows_conserved
+from assets.resources import Factory, recipe_asset, rows_conserved
 
 
-@dg.asset(
-    partitions_def=RECIPES,
+@recipe_asset(
     group_name="refinecode",
     kinds={"pyspark"},
     check_specs=[rows_conserved("selected_code")],
@@ -36,8 +35,7 @@ def selected_code(
     )
 
 
-@dg.asset(
-    partitions_def=RECIPES,
+@recipe_asset(
     group_name="refinecode",
     kinds={"pyspark"},
     check_specs=[
@@ -74,8 +72,7 @@ def exact_deduped_code(
     )
 
 
-@dg.asset(
-    partitions_def=RECIPES,
+@recipe_asset(
     group_name="refinecode",
     kinds={"pyspark"},
     check_specs=[rows_conserved("fuzzy_deduped_code")],
@@ -102,8 +99,7 @@ def fuzzy_deduped_code(
     )
 
 
-@dg.asset(
-    partitions_def=RECIPES,
+@recipe_asset(
     group_name="refinecode",
     kinds={"pyspark"},
     check_specs=[rows_conserved("transformed_code")],
@@ -130,8 +126,7 @@ def transformed_code(
     )
 
 
-@dg.asset(
-    partitions_def=RECIPES,
+@recipe_asset(
     group_name="refinecode",
     kinds={"pyspark"},
     check_specs=[rows_conserved("filtered_code")],
@@ -158,8 +153,7 @@ def filtered_code(
     )
 
 
-@dg.asset(
-    partitions_def=RECIPES,
+@recipe_asset(
     group_name="refinecode",
     kinds={"pyspark"},
     check_specs=[rows_conserved("heldout_code")],
@@ -192,8 +186,7 @@ def heldout_code(
     )
 
 
-@dg.asset(
-    partitions_def=RECIPES,
+@recipe_asset(
     group_name="refinecode",
     kinds={"pyspark"},
     check_specs=[rows_conserved("sampled_corpus")],

@@ -3,11 +3,10 @@
 import dagster as dg
 
 from assets.lake import Artifact
-from assets.resources import RECIPES, Factory, Handles
+from assets.resources import Factory, Handles, recipe_asset
 
 
-@dg.asset(
-    partitions_def=RECIPES,
+@recipe_asset(
     group_name="release",
     kinds={"markdown"},
     deps=["teacher_scores"],

@@ -7,10 +7,10 @@ from typing import Any
 import dagster as dg
 
 from assets.lake import Artifact
-from assets.resources import RECIPES, Factory
+from assets.resources import Factory, recipe_asset
 
 
-@dg.asset(partitions_def=RECIPES, group_name="scores", kinds={"pytorch"})
+@recipe_asset(group_name="scores", kinds={"pytorch"})
 def base_scores(
     context: dg.AssetExecutionContext,
     factory: Factory,
@@ -21,7 +21,7 @@ def base_scores(
     return _score(context, factory, annealed_model, heldout_code, chat=False)
 
 
-@dg.asset(partitions_def=RECIPES, group_name="scores", kinds={"pytorch"})
+@recipe_asset(group_name="scores", kinds={"pytorch"})
 def chat_scores(
     context: dg.AssetExecutionContext,
     factory: Factory,
@@ -32,8 +32,7 @@ def chat_scores(
     return _score(context, factory, sft_stage2_model, heldout_code, chat=True)
 
 
-@dg.asset(
-    partitions_def=RECIPES,
+@recipe_asset(
     group_name="scores",
     kinds={"pytorch"},
     output_required=False,

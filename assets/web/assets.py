@@ -3,11 +3,10 @@
 import dagster as dg
 
 from assets.lake import Artifact
-from assets.resources import RECIPES, Factory, rows_conserved
+from assets.resources import Factory, recipe_asset, rows_conserved
 
 
-@dg.asset(
-    partitions_def=RECIPES,
+@recipe_asset(
     group_name="web",
     kinds={"python", "parquet"},
     check_specs=[rows_conserved("web_text")],

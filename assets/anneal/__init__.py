@@ -1,0 +1,1 @@
+"""Annealing data: algorithmic documents and snippets that really pass their own tests."""

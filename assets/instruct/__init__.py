@@ -1,0 +1,1 @@
+"""Instruction data for the two tuning stages, free of benchmark items."""

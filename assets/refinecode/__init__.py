@@ -1,0 +1,1 @@
+"""RefineCode: select, deduplicate, transform, filter and sample raw code (paper section 2.1.1)."""
