@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from assets.tracking import Tracking
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+log = logging.getLogger("cookbook")
 #: The partition of the whole graph: recipes and variants, registered when somebody asks for one.
 RECIPES = dg.DynamicPartitionsDefinition(name="recipes")
 ROWS_CONSERVED = "rows_conserved"
@@ -86,11 +88,6 @@ class Factory(dg.ConfigurableResource):
         rows must equal the decisions; ``plot`` draws a PNG for people."""
         stage = context.asset_key.to_user_string()
         artifact = self.materialize(stage, compute, inputs, params, version)
-        context.log.info(
-            "%s %s: %d rows, digest %s",
-            "found" if artifact.found else "made", stage, artifact.manifest.rows,
-            artifact.digest[:12],
-        )  # fmt: skip
         results = [check(artifact) for check in checks]
         if conserves is not None:
             results.append(check_rows_conserved(stage, conserves, inputs or {}, artifact))
@@ -114,9 +111,18 @@ class Factory(dg.ConfigurableResource):
         resumable: bool = False,
     ) -> Artifact:
         values = params.model_dump(mode="json") if isinstance(params, BaseModel) else params or {}
-        return self.lake.materialize(
-            stage, values, inputs or {}, compute, version=version, resumable=resumable
+
+        def announced(out: Path) -> None:
+            log.info("%-20s ...", stage)
+            compute(out)
+
+        artifact = self.lake.materialize(
+            stage, values, inputs or {}, announced, version=version, resumable=resumable
         )
+        rows = f"{artifact.manifest.rows:>9,} rows" if artifact.manifest.tables else " " * 14
+        spent = "found" if artifact.found else f"{artifact.manifest.seconds:.1f} s"
+        log.info("%-20s %s  %s", stage, rows, spent)
+        return artifact
 
     def record(
         self,

@@ -58,8 +58,9 @@ def spark_session(
     """The session of this process, made on the first call; later calls return the same one.
 
     ``memory`` is the heap of the driver (which is also the executor of a local master).
-    ``extra`` are Spark settings that override the ones chosen here; those fixed at the start of
-    the JVM only count on the first call; options of the driver's JVM are added to ours. Raises ``SparkError`` where no usable Java is found.
+    ``extra`` are Spark settings that override the ones chosen here, but options of the driver's JVM
+    are added to ours; what is fixed at the start of the JVM only counts on the first call.
+    Raises ``SparkError`` where no usable Java is found.
     """
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
@@ -184,8 +185,8 @@ def _launcher(java: Path, cache: Path | None) -> Path:
         handle, name = tempfile.mkstemp(dir=script.parent)
         with os.fdopen(handle, "w") as file:
             file.write(text)
-        os.chmod(name, 0o755)
-        os.replace(name, script)
+        Path(name).chmod(0o755)
+        Path(name).replace(script)
     return home
 
 

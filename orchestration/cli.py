@@ -118,7 +118,7 @@ def execute(key: str, job: str) -> bool:
                 while error and error.cause:
                     error = error.cause
                 click.echo(f"cookbook: {event.step_key} failed: "
-                           f"{error.message.strip() if error else 'no error recorded'}", err=True)  # fmt: skip
+                           f"{error.message.strip()[-2000:] if error else 'no error recorded'}", err=True)  # fmt: skip
         click.echo(f"cookbook: run {result.run_id} failed; `make ui` shows its log", err=True)
         return False
 

@@ -249,6 +249,7 @@ def _run_dbt(
     settings: Settings,
     variables: Mapping[str, Any],
 ) -> list[Any]:
+    os.environ["COOKBOOK_WAREHOUSE"] = str(settings.warehouse)  # read by profiles.yml
     with _writer(settings):
         invocation = dbt.cli(
             ["build", "--vars", json.dumps(variables)],

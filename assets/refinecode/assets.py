@@ -169,11 +169,10 @@ def heldout_code(
         context,
         lambda out: heldout.run(
             out,
-            documents=selected_code.table("heldout"),
+            heldout=selected_code.table("heldout"),
             transform=recipe.transform,
             filters=recipe.filters,
             heldout_bytes=recipe.evaluation.heldout_bytes,
-            spark=factory.spark(),
         ),
         inputs={"selected_code": selected_code},
         params={
@@ -200,18 +199,19 @@ def sampled_corpus(
     """The pretraining corpus: each language within the byte budget that dbt planned."""
     from assets.refinecode import sample
 
-    seed = factory.recipe(context).seed
+    recipe = factory.recipe(context)
     return factory.produce(
         context,
         lambda out: sample.run(
             out,
             documents=filtered_code.table("documents"),
             plan=sampling_plan.table("sampling_plan"),
-            seed=seed,
+            params=recipe.sample,
+            seed=recipe.seed,
             spark=factory.spark(),
         ),
         inputs={"filtered_code": filtered_code, "sampling_plan": sampling_plan},
-        params={"seed": seed},
+        params={"seed": recipe.seed},
         version=sample.VERSION,
         conserves="filtered_code/documents",
     )

@@ -1,4 +1,4 @@
-"""Which marks open and close a comment, by language: enough to find the comments a file begins with.
+"""Which marks open and close a comment, by language: enough to find a leading comment.
 
 Languages are grouped into families; a language outside the table has no known comments, and
 nothing of it is cut.

@@ -17,8 +17,12 @@ _LOCAL_PART = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._%+\-]{0,62}[A-Za-z0-9_+\-])
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}([A-Za-z]{2,24})\b")
 #: Ends of ``name@thing.x`` that are files or code, not domains.
 _NO_DOMAINS = frozenset(
-    "png jpg jpeg gif svg webp ico css js ts jsx tsx py rb go java json yaml yml toml html xml md "
-    "txt zip gz tgz tar so dll exe service socket timer target mount local".split()
+    [
+        *("png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "css", "js", "ts", "jsx", "tsx"),
+        *("py", "rb", "go", "java", "json", "yaml", "yml", "toml", "html", "xml", "md", "txt"),
+        *("zip", "gz", "tgz", "tar", "so", "dll", "exe"),
+        *("service", "socket", "timer", "target", "mount", "local"),
+    ]
 )
 
 # Both start with a plain character class, which the engine scans for fast; what stands before a
@@ -37,11 +41,14 @@ _ASSIGNED = re.compile(
 )
 _URL_LOGIN = re.compile(r"(?<=://)([A-Za-z0-9._%\-]{1,64}):([^\s:/@\"'<>{}$%]{3,128})@(?=[\w.\-])")
 #: A value that is itself a placeholder, a template or a name of something else.
-_NO_SECRET = re.compile(r"\A(?:[<{$%(\[]|\*+\Z|\.{3}|x+\Z)|[\s{}]|(?:passwords?|passwd|passphrase|pwd)\Z", re.I)
+_NO_SECRET = re.compile(
+    r"\A(?:[<{$%(\[]|\*+\Z|\.{3}|x+\Z)|[\s{}]|(?:passwords?|passwd|passphrase|pwd)\Z",
+    re.IGNORECASE,
+)
 
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN (?:[A-Z0-9]{2,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
-    r"[^<>]{16,16384}?-----END (?:[A-Z0-9]{2,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+    r"(?:[^<>\-]|-(?!----)){16,16384}+-----END (?:[A-Z0-9]{2,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 )
 #: (literals of which one must occur, pattern) of well-known token forms.
 _TOKENS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (

@@ -1,0 +1,63 @@
+"""Turn what a model wrote into Python: the first fenced block, trimmed to what parses.
+
+Both steps are plain text functions with the raw text kept beside them. Unlike a trimmer that
+searches for the longest parsable range and re-emits it, this one keeps comments, classes, async
+functions and everything else the author wrote up to the first line that cannot belong to it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+
+_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.M | re.S)
+_PYTHON = {"python", "py", "python3"}
+
+
+def extract_code(text: str) -> str:
+    r"""The first Python block of a chat answer; else the first block; else the whole text.
+
+    >>> extract_code("Sure:\n```python\nx = 1\n```\nDone.")
+    'x = 1\n'
+    """
+    blocks = [(match.group(1).lower(), match.group(2)) for match in _FENCE.finditer(text)]
+    for language, body in blocks:
+        if language in _PYTHON:
+            return body
+    return blocks[0][1] if blocks else text
+
+
+def defines(code: str, name: str) -> bool:
+    """Whether the code has a top-level function or class of this name, judged by its text."""
+    return (
+        re.search(rf"^(?:async[ \t]+)?(?:def|class)[ \t]+{re.escape(name)}\b", code, re.M)
+        is not None
+    )
+
+
+def trim_to_parsable(code: str, *, minimum_lines: int = 0) -> str:
+    r"""Drop lines from the end until the code parses; unchanged if no prefix does.
+
+    minimum_lines: how many leading lines must stay (the prompt's).
+    >>> trim_to_parsable("x = 1\nI hope this helps!")
+    'x = 1\n'
+    """
+    if _parses(code):
+        return code
+    lines = code.splitlines(keepends=True)
+    for count in range(len(lines) - 1, max(minimum_lines, 1) - 1, -1):
+        prefix = "".join(lines[:count])
+        if _parses(prefix):
+            return prefix
+    return code
+
+
+def _parses(code: str) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ast.parse(code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False
+    return True

@@ -1,0 +1,44 @@
+"""Finding code in what models write."""
+
+from __future__ import annotations
+
+import ast
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evaluation.answers import defines, extract_code, trim_to_parsable
+
+
+def test_first_python_block_wins_over_earlier_other_blocks() -> None:
+    text = (
+        "```bash\npip install x\n```\n```python\ndef f():\n    return 1\n```\n```python\nf()\n```"
+    )
+    assert extract_code(text) == "def f():\n    return 1\n"
+
+
+def test_unclosed_and_missing_fences() -> None:
+    assert extract_code("```py\nx = 1\n") == "x = 1\n"
+    assert extract_code("```\ny = 2\n```") == "y = 2\n"
+    assert extract_code("    return 3") == "    return 3"
+
+
+def test_defines_looks_at_top_level_names_only() -> None:
+    assert defines("async def solve(x):\n    pass", "solve")
+    assert not defines("    def solve(x): pass", "solve")
+    assert not defines("def solver(x): pass", "solve")
+
+
+def test_trim_keeps_the_prompt_and_whatever_parses() -> None:
+    code = "def f():\n    return 1\nHope that helps!\nBye\n"
+    assert trim_to_parsable(code) == "def f():\n    return 1\n"
+    assert trim_to_parsable("def f(:\n", minimum_lines=1) == "def f(:\n"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(alphabet="def f():\n \"'x=1", max_size=60))
+def test_trimmed_code_is_a_prefix_and_parses_if_anything_does(text: str) -> None:
+    trimmed = trim_to_parsable(text)
+    assert text.startswith(trimmed)
+    if trimmed != text:
+        ast.parse(trimmed)

@@ -1,0 +1,60 @@
+"""pass@k, Wilson and bootstrap against values worked out by hand."""
+
+from __future__ import annotations
+
+from math import comb
+
+import pytest
+
+from evaluation.metrics import bootstrap_mean, bootstrap_ratio, pass_at_k, wilson_interval
+
+
+def test_pass_at_k_by_hand() -> None:
+    assert pass_at_k(10, 3, 1) == pytest.approx(0.3)
+    # 1 - C(7,5)/C(10,5) = 1 - 21/252
+    assert pass_at_k(10, 3, 5) == pytest.approx(1 - 21 / 252)
+    assert pass_at_k(5, 0, 5) == 0.0
+    assert pass_at_k(5, 1, 5) == 1.0
+
+
+def test_pass_at_k_equals_the_binomial_form_everywhere() -> None:
+    for samples in range(1, 12):
+        for correct in range(samples + 1):
+            for k in range(1, samples + 1):
+                expected = 1 - comb(samples - correct, k) / comb(samples, k)
+                assert pass_at_k(samples, correct, k) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("samples", "correct", "k"), [(1, 1, 2), (5, 6, 1), (5, -1, 1), (5, 1, 0)])
+def test_pass_at_k_refuses_what_has_no_estimate(samples: int, correct: int, k: int) -> None:
+    with pytest.raises(ValueError):
+        pass_at_k(samples, correct, k)
+
+
+def test_wilson_matches_published_figures() -> None:
+    low, high = wilson_interval(49, 164)
+    assert (round(low, 3), round(high, 3)) == (0.234, 0.373)
+    low, high = wilson_interval(0, 164)
+    assert low == 0.0
+    assert round(high, 3) == 0.023
+    assert wilson_interval(164, 164).high == 1.0
+    with pytest.raises(ValueError, match="total"):
+        wilson_interval(0, 0)
+
+
+def test_bootstrap_is_seeded_and_covers_the_mean() -> None:
+    values = [0.003 * i + i % 2 - 0.1485 for i in range(100)]
+    first = bootstrap_mean(values, seed=1)
+    assert first == bootstrap_mean(values, seed=1)
+    assert first != bootstrap_mean(values, seed=2)
+    # normal theory: 0.5 +- 1.96 * 0.5 / 10
+    assert first.low == pytest.approx(0.402, abs=0.02)
+    assert first.high == pytest.approx(0.598, abs=0.02)
+
+
+def test_bootstrap_ratio_weighs_by_bytes() -> None:
+    low, high = bootstrap_ratio([10.0, 300.0], [10.0, 100.0], seed=0, draws=2000)
+    assert low == pytest.approx(1.0)
+    assert high == pytest.approx(3.0)
+    with pytest.raises(ValueError, match="one length"):
+        bootstrap_ratio([1.0], [1.0, 2.0])
