@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from assets.resources import RECIPES, Factory
 from orchestration.jobs import QUIET
@@ -22,7 +23,7 @@ log = logging.getLogger("cookbook")
 class StudiesConfig(dg.Config):
     """Which studies to run; none named means all of ``orchestration/studies``."""
 
-    studies: list[str] = []
+    studies: list[str] = Field(default=[], description="names; empty means all")
 
 
 @dg.op(out=dg.DynamicOut(dict), description="One output a variant, each with what it must score.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -50,6 +51,8 @@ def main(verbose: bool) -> None:
         stream=sys.stderr,
     )
     log.setLevel(logging.INFO)
+    if not verbose:
+        warnings.filterwarnings("ignore", module="dagster")
 
 
 @main.command()
@@ -114,13 +117,16 @@ def execute(key: str, job: str) -> bool:
             return True
         for event in result.all_events:
             if event.is_step_failure:
-                error = event.step_failure_data.error
-                while error and error.cause:
-                    error = error.cause
-                click.echo(f"cookbook: {event.step_key} failed: "
-                           f"{error.message.strip()[-2000:] if error else 'no error recorded'}", err=True)  # fmt: skip
+                click.echo(f"cookbook: {event.step_key} failed: {_root_cause(event)}", err=True)
         click.echo(f"cookbook: run {result.run_id} failed; `make ui` shows its log", err=True)
         return False
+
+
+def _root_cause(event: Any) -> str:
+    error = event.step_failure_data.error
+    while error and error.cause:
+        error = error.cause
+    return error.message.strip()[-2000:] if error else "no error recorded"
 
 
 @main.command()

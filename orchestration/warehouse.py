@@ -5,16 +5,17 @@ back to the lake, where stages read them. One writer: a file lock around the war
 planned once from the same inputs is found, not planned again.
 """
 
+import contextlib
 import fcntl
 import functools
 import hashlib
+import io
 import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -250,16 +251,16 @@ def _run_dbt(
     variables: Mapping[str, Any],
 ) -> list[Any]:
     os.environ["COOKBOOK_WAREHOUSE"] = str(settings.warehouse)  # read by profiles.yml
-    with _writer(settings):
+    target = settings.home / "dbt" / context.run_id[:8]
+    # dbt's own lines go to target/dbt.log; what fails is in the exception and the Dagster log
+    with _writer(settings), contextlib.redirect_stdout(io.StringIO()):
         invocation = dbt.cli(
-            ["build", "--vars", json.dumps(variables)],
-            context=context,
-            target_path=settings.home / "dbt" / context.run_id[:8],
+            ["build", "--vars", json.dumps(variables)], context=context, target_path=target
         )
         return list(invocation.stream())
 
 
-@contextmanager
+@contextlib.contextmanager
 def _writer(settings: Settings) -> Iterator[None]:
     """One process at a time writes the warehouse; others wait."""
     settings.warehouse.parent.mkdir(parents=True, exist_ok=True)

@@ -30,9 +30,7 @@ def run(out: Path, *, documents: Path, params: Filters, spark: SparkSession) -> 
     Raises ``RuleError`` before any work if ``params.thresholds`` names an unknown rule.
     """
     check_names(params.thresholds)
-    judge = functools.partial(
-        judged, thresholds=dict(params.thresholds), enabled=params.enabled
-    )
+    judge = functools.partial(judged, thresholds=dict(params.thresholds), enabled=params.enabled)
     map_documents(spark, documents, judge, out, STAGE)
 
 

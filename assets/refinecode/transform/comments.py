@@ -72,9 +72,7 @@ _FAMILIES: tuple[tuple[CommentSyntax, str], ...] = (
 
 @functools.cache
 def _table() -> dict[str, CommentSyntax]:
-    return {
-        name: syntax for syntax, names in _FAMILIES for name in names.split("|")
-    }
+    return {name: syntax for syntax, names in _FAMILIES for name in names.split("|")}
 
 
 def comment_syntax(language: str) -> CommentSyntax | None:
