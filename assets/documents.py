@@ -35,8 +35,8 @@ DOCUMENT_SCHEMA = pa.schema(
     ]
 )
 
-#: Column types of ``decisions/``. ``verdict`` is kept, changed or dropped; ``reason`` names the rule
-#: (empty for kept); ``detail`` holds ``rule=value`` or ``duplicate_of=<doc_id>``.
+#: Column types of ``decisions/``. ``verdict`` is kept, changed or dropped; ``reason`` names the
+#: rule (empty for kept); ``detail`` holds ``rule=value`` or ``duplicate_of=<doc_id>``.
 DECISION_SCHEMA = pa.schema(
     [
         ("doc_id", pa.string()),

@@ -13,7 +13,6 @@ import functools
 import hashlib
 import json
 import logging
-import os
 import platform
 import shutil
 import subprocess
@@ -378,7 +377,7 @@ def _rename(folder: Path, final: Path) -> None:
     """Move a finished folder into place; when another writer was first, theirs stays."""
     final.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.rename(folder, final)
+        folder.rename(final)
     except OSError:
         if not (final / MANIFEST).is_file():
             raise

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import dagster as dg
 from pydantic import BaseModel
@@ -158,7 +159,7 @@ class Handles:
         self.folder = home / "handles"
 
     def path(self, asset: str, partition: str) -> Path:
-        return self.folder / asset / f"{partition}.json"
+        return self.folder / asset / f"{quote(partition, safe='~=,. @[]')}.json"
 
     def read(self, asset: str, partition: str) -> dict[str, Any]:
         path = self.path(asset, partition)

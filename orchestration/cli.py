@@ -74,13 +74,20 @@ def setup(quiet: bool) -> None:
               type=click.Choice(["cookbook", "data", "training", "evaluation"]))  # fmt: skip
 @click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="crawl this folder of your own code instead")  # fmt: skip
+@click.option(
+    "--heldout", multiple=True, help="with --folder: a repository to keep out of training"
+)
 @_explained
-def run(recipe: str, job: str, folder: Path | None) -> None:
+def run(recipe: str, job: str, folder: Path | None, heldout: tuple[str, ...]) -> None:
     """Run a job for a recipe or variant: starter, starter~dedup_level=repository~seed=1, ..."""
     key = recipe
     if folder is not None:
-        source = {"crawl.source.folder": str(folder.absolute()), "crawl.source.manifest": None}
-        key = variant_key(recipe, source)
+        own = {
+            "crawl.source.folder": str(folder.absolute()),
+            "crawl.source.manifest": None,
+            "crawl.heldout_repositories": list(heldout),
+        }
+        key = variant_key(recipe, own)
     load_recipe(key)  # refuse what cannot run before anything is started
     settings = Settings.from_environment()
     from orchestration.home import setup as prepare

@@ -40,6 +40,12 @@ DBT = Path(sys.executable).parent / "dbt"
 MANIFEST = PROJECT / "target" / "manifest.json"
 SCORES = ("base_scores", "chat_scores", "teacher_scores")
 MARTS = ("scoreboard", "study_results", "study_comparison")
+#: Every model, after the models that it reads.
+MODELS = (
+    "stg_filtered_documents", "composition", "sampling_plan",
+    "stg_decisions", "anneal_mix", "sft_mix", "drop_reasons", "funnel",
+    *MARTS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -307,6 +313,9 @@ def _attach(settings: Settings, schema: str, made: Mapping[str, Artifact]) -> No
 def _found(
     context: dg.AssetExecutionContext, made: Mapping[str, Artifact]
 ) -> Iterator[dg.MaterializeResult]:
-    for key in sorted(context.selected_asset_keys):
-        artifact = made.get(key.to_user_string())
-        yield dg.MaterializeResult(asset_key=key, metadata=describe(artifact) if artifact else {})
+    for model in MODELS:  # Dagster wants them after what they are made from
+        key = dg.AssetKey(model)
+        if key in context.selected_asset_keys:
+            artifact = made.get(model)
+            metadata = describe(artifact) if artifact else {}
+            yield dg.MaterializeResult(asset_key=key, metadata=metadata)

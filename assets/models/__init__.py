@@ -1,1 +1,1 @@
-"""Tokenizer, token shards and checkpoints: what launches ``training/`` and keeps what it returns."""
+"""Tokenizer, token shards and checkpoints: what launches ``training/`` and keeps its results."""

@@ -157,18 +157,19 @@ def train(
     factory: Factory,
     pipes: dg.PipesSubprocessClient,
     order: dict[str, Any],
-) -> Artifact:
+) -> dg.Output[Artifact]:
     """Run the training that was ordered, or find its checkpoint in the lake."""
     wanted = Order.model_validate(order)
     inputs = wanted.artifacts(factory.lake)
     if wanted.same_as is not None:
-        return inputs[wanted.same_as]
+        return dg.Output(inputs[wanted.same_as])
 
     def compute(out: Path) -> None:
         config = wanted.config(inputs, out)
         launch(context, pipes, factory.settings, wanted.command, config, out)
 
-    return factory.materialize(wanted.asset, compute, inputs, wanted.identity(), resumable=True)
+    done = factory.materialize(wanted.asset, compute, inputs, wanted.identity(), resumable=True)
+    return dg.Output(done)
 
 
 @dg.op
@@ -185,13 +186,13 @@ def register(
         for name in ("loss", "lr", "grad_norm", "tokens_per_second"):
             if isinstance(row.get(name), int | float):
                 history.setdefault(name, []).append((row["step"], row[name]))
-    metrics = {
-        "heldout_bits_per_byte_before": summary["heldout_bits_per_byte"]["before"],
-        "heldout_bits_per_byte_after": summary["heldout_bits_per_byte"]["after"],
+    values = {
+        **{f"heldout_bits_per_byte_{k}": v for k, v in summary["heldout_bits_per_byte"].items()},
         "final_loss": summary["final_loss"],
         "tokens": summary["tokens"],
         "parameters": summary["parameters"],
     }
+    metrics = {name: float(value) for name, value in values.items() if value is not None}
     run_id = factory.record(
         context, checkpoint, asset, metrics, history, [logs / "loss.png", logs / "config.json"]
     )
@@ -202,7 +203,7 @@ def register(
         checkpoint,
         metadata={
             **describe(checkpoint),
-            **{name: float(value) for name, value in metrics.items()},
+            **metrics,
             "loss": _picture(logs / "loss.png"),
             "summary": dg.MetadataValue.json(summary),
             "mlflow_run_id": run_id,

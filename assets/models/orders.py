@@ -72,7 +72,7 @@ class Order(BaseModel):
         config: dict[str, Any] = {
             **self.params,
             "out": str(out),
-            "heldout": str(artifacts["heldout_code"].table("documents")),
+            **_heldout(artifacts["heldout_code"]),
             "sources": [
                 {
                     "name": source.name,
@@ -197,6 +197,13 @@ def _sft_stage(recipe: Recipe, asset: str) -> SftStage:
     if asset == "sft_stage1_model" or recipe.sft.strategy == "mixed":
         return recipe.sft.stage1
     return recipe.sft.stage2
+
+
+def _heldout(heldout_code: Artifact) -> dict[str, str]:
+    """A recipe that keeps no repository out of training has nothing to measure on."""
+    if not heldout_code.rows("documents"):
+        return {}
+    return {"heldout": str(heldout_code.table("documents"))}
 
 
 def _run(recipe: Recipe, batch_size: int, micro_batch_size: int) -> dict[str, Any]:

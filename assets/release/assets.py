@@ -3,14 +3,10 @@
 import dagster as dg
 
 from assets.lake import Artifact
-from assets.resources import Factory, Handles, recipe_asset
+from assets.resources import Factory, recipe_asset
 
 
-@recipe_asset(
-    group_name="release",
-    kinds={"markdown"},
-    deps=["teacher_scores"],
-)
+@recipe_asset(group_name="release", kinds={"markdown"})
 def report(
     context: dg.AssetExecutionContext,
     factory: Factory,
@@ -29,6 +25,7 @@ def report(
     sft_stage2_model: Artifact,
     base_scores: Artifact,
     chat_scores: Artifact,
+    teacher_scores: Artifact,
 ) -> dg.MaterializeResult:
     """The whole recipe on one page, with its dataset card and model card."""
     from assets.release import report as stage
@@ -50,9 +47,8 @@ def report(
         "sft_stage2_model": sft_stage2_model,
         "base_scores": base_scores,
         "chat_scores": chat_scores,
+        "teacher_scores": teacher_scores,
     }
-    if Handles(factory.settings.home).path("teacher_scores", context.partition_key).is_file():
-        artifacts["teacher_scores"] = factory.held("teacher_scores", context.partition_key)
     return factory.produce(
         context,
         lambda out: stage.run(out, recipe=recipe, artifacts=artifacts),

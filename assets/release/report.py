@@ -31,7 +31,7 @@ class Line:
 
 
 def run(out: Path, *, recipe: Recipe, artifacts: Mapping[str, Artifact]) -> None:
-    """Write ``report.md``, ``report.html``, ``dataset_card.md``, ``model_card.md``, a funnel plot."""
+    """Write ``report.md`` and ``.html``, ``dataset_card.md``, ``model_card.md``, a funnel plot."""
     lines = summary(artifacts)
     funnel = rows(artifacts["funnel"], "funnel")
     reasons = rows(artifacts["funnel"], "drop_reasons")
@@ -82,17 +82,17 @@ def summary(artifacts: Mapping[str, Artifact]) -> list[Line]:
     for name in TRAININGS:
         facts = json.loads((artifacts[name].path / "summary.json").read_text())
         bits = facts["heldout_bits_per_byte"]
+        measured = bits["before"] is not None and bits["after"] is not None
         lines.append(
             Line(
                 f"{name}: held-out bits per byte",
-                f"{bits['before']:.3f} -> {bits['after']:.3f}",
+                f"{bits['before']:.3f} -> {bits['after']:.3f}" if measured else "not measured",
                 f"{facts['steps']} steps, {_count(facts['tokens'])} tokens",
             )
         )
-    lines.append(_against_xz(artifacts))
+    lines += _against_xz(artifacts)
     for name in ("base_scores", "chat_scores", "teacher_scores"):
-        if name in artifacts:
-            lines += _score_lines(name.removesuffix("_scores"), artifacts[name])
+        lines += _score_lines(name.removesuffix("_scores"), artifacts[name])
     return lines
 
 
@@ -106,12 +106,14 @@ def rows(artifact: Artifact, table: str) -> list[dict[str, Any]]:
     return found
 
 
-def _against_xz(artifacts: Mapping[str, Artifact]) -> Line:
+def _against_xz(artifacts: Mapping[str, Artifact]) -> list[Line]:
     """The bar of a small model: is it better than a compressor on the same files?"""
     scores = {
         (row["benchmark"], row["metric"]): row["value"]
         for row in rows(artifacts["base_scores"], "scores")
     }
+    if ("heldout", "xz_joined_bits_per_byte") not in scores:
+        return []  # the recipe keeps no repository out of training
     xz = scores[("heldout", "xz_joined_bits_per_byte")]
     facts = json.loads((artifacts["pretrained_model"].path / "summary.json").read_text())
     ours = facts["heldout_bits_per_byte"]["after"]
@@ -119,7 +121,7 @@ def _against_xz(artifacts: Mapping[str, Artifact]) -> Line:
     note = f"pretrained model is {verdict} it by {abs(xz - ours):.3f}"
     if ("heldout", "xz_by_file_bits_per_byte") in scores:
         note += f"; each file alone: {scores[('heldout', 'xz_by_file_bits_per_byte')]:.3f}"
-    return Line("xz -9 on the held-out files", f"{xz:.3f}", note)
+    return [Line("xz -9 on the held-out files", f"{xz:.3f}", note)]
 
 
 def _score_lines(model: str, artifact: Artifact) -> list[Line]:
@@ -166,9 +168,8 @@ def _dataset_card(
 ) -> list[str]:
     licences: dict[str, int] = {}
     for row in rows(artifacts["raw_code"], "repositories"):
-        licences[row["license"] or "not stated"] = (
-            licences.get(row["license"] or "not stated", 0) + 1
-        )
+        name = row["license"] or "not stated"
+        licences[name] = licences.get(name, 0) + 1
     return [
         "---", f"pretty_name: {recipe.name} corpus", "task_categories: [text-generation]",
         "tags: [code]", "---", "", f"# Corpus of the recipe {recipe.name}", "",
@@ -177,8 +178,8 @@ def _dataset_card(
         "of their repositories; personal data was replaced by placeholders; repositories named in "
         f"`crawl.heldout_repositories` ({', '.join(recipe.crawl.heldout_repositories) or 'none'}) "
         "are not in it.", "",
-        "## How it was made", "", *_table(funnel), "", "## Languages", "", *_table(composition[:60]),
-        "", "## Licences of the repositories", "",
+        "## How it was made", "", *_table(funnel), "",
+        "## Languages", "", *_table(composition[:60]), "", "## Licences of the repositories", "",
         *_table([{"licence": k, "repositories": v} for k, v in sorted(licences.items())]), "",
     ]  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
@@ -32,41 +31,37 @@ def chat_scores(
     return _score(context, factory, sft_stage2_model, heldout_code, chat=True)
 
 
-@recipe_asset(
-    group_name="scores",
-    kinds={"pytorch"},
-    output_required=False,
-)
+@recipe_asset(group_name="scores", kinds={"pytorch"})
 def teacher_scores(
     context: dg.AssetExecutionContext, factory: Factory, heldout_code: Artifact
-) -> Any:
-    """The same scores of the teacher, a real model, when `make teacher` has set it up."""
+) -> dg.MaterializeResult:
+    """The same scores of the teacher, a real model; no rows until `make teacher` sets one up."""
     from assets.scores import score
 
     folder = factory.settings.teacher
-    if not folder.exists():
-        context.log.info("no teacher at %s; `make teacher` sets one up", folder)
-        return
-    recipe = factory.recipe(context)
+    params = factory.recipe(context).evaluation
     digest = teacher_digest(folder)
 
     def compute(out: Path) -> None:
+        if digest is None:
+            score.write_no_scores(out)
+            return
         score.run(
             out,
             model=folder,
             name="teacher",
             chat=True,
-            heldout=heldout_code.table("documents"),
-            params=recipe.evaluation,
+            heldout=_documents(heldout_code),
+            params=params,
             seed=0,
-            limit=recipe.evaluation.teacher_limit,
+            limit=params.teacher_limit,
         )
 
-    yield factory.produce(
+    return factory.produce(
         context,
         compute,
         inputs={"heldout_code": heldout_code},
-        params={"model": digest, **recipe.evaluation.model_dump(mode="json")},
+        params={"model": digest, **params.model_dump(mode="json")},
         version=score.VERSION,
         metrics=score_metrics,
     )
@@ -91,7 +86,7 @@ def _score(
             model=checkpoint.path / "model",
             name=checkpoint.manifest.stage,
             chat=chat,
-            heldout=heldout_code.table("documents"),
+            heldout=_documents(heldout_code),
             params=recipe.evaluation,
             seed=recipe.seed,
         )
@@ -106,6 +101,10 @@ def _score(
     )
 
 
+def _documents(heldout_code: Artifact) -> Path | None:
+    return heldout_code.table("documents") if heldout_code.rows("documents") else None
+
+
 def score_metrics(artifact: Artifact) -> Mapping[str, float]:
     """``benchmark.metric`` to value, for MLflow and the Dagster page."""
     import pyarrow.dataset as pads
@@ -114,9 +113,15 @@ def score_metrics(artifact: Artifact) -> Mapping[str, float]:
     return {f"{row['benchmark']}.{row['metric']}": row["value"] for row in rows}
 
 
-def teacher_digest(folder: Path) -> str:
-    """Identity of the teacher: names and sizes of its weight files, and their first megabyte."""
+def teacher_digest(folder: Path) -> str | None:
+    """Identity of the teacher: names and sizes of its weight files, and their first megabyte.
+
+    None when there is no teacher.
+    """
     import hashlib
+
+    if not folder.exists():
+        return None
 
     digest = hashlib.sha256()
     files = [folder] if folder.is_file() else sorted(folder.glob("*.gguf")) + sorted(

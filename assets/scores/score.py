@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,7 +32,8 @@ SCORE_SCHEMA = pa.schema(
         ("level", pa.string()),
     ]
 )
-LIKELIHOOD = ("humaneval_bpb", "heldout")
+LIKELIHOOD = ("humaneval_bpb",)
+HELDOUT = ("heldout",)
 EXECUTION = ("humaneval",)
 
 
@@ -41,18 +43,25 @@ def run(
     model: Path,
     name: str,
     chat: bool,
-    heldout: Path,
+    heldout: Path | None,
     params: Evaluation,
     seed: int,
     limit: int | None = None,
 ) -> None:
-    """Fill ``out`` with the scores of the Hugging Face folder or GGUF file ``model``."""
+    """Fill ``out`` with the scores of the Hugging Face folder or GGUF file ``model``.
+
+    ``heldout`` is a folder of documents; None leaves their bits per byte out.
+    """
     from evaluation.run import evaluate
 
     folder = out / "logs" / "run"
     scores = evaluate(
         model,
-        [*LIKELIHOOD, *(EXECUTION if params.execution else ())],
+        [
+            *LIKELIHOOD,
+            *(HELDOUT if heldout is not None else ()),
+            *(EXECUTION if params.execution else ()),
+        ],
         folder,
         chat=chat,
         limit=limit or params.limit,
@@ -62,10 +71,19 @@ def run(
         name=name,
     )
     rows = [asdict(score) for score in scores]
+    _write_scores(out, rows)
+    write_table(out / "results", pq.read_table(folder / "results.parquet"), sort_by=None)
+    shutil.copyfile(folder / "summary.json", out / "summary.json")
+    shutil.copyfile(folder / "report.html", out / "report.html")
+
+
+def write_no_scores(out: Path) -> None:
+    """An empty table: there was no model to score."""
+    _write_scores(out, [])
+
+
+def _write_scores(out: Path, rows: list[dict[str, Any]]) -> None:
     table = pa.Table.from_pylist(
         [{column: row.get(column) for column in SCORE_SCHEMA.names} for row in rows], SCORE_SCHEMA
     )
     write_table(out / "scores", table, sort_by="benchmark")
-    write_table(out / "results", pq.read_table(folder / "results.parquet"), sort_by=None)
-    shutil.copyfile(folder / "summary.json", out / "summary.json")
-    shutil.copyfile(folder / "report.html", out / "report.html")

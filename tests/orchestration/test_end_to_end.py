@@ -21,7 +21,8 @@ pytestmark = pytest.mark.spark
 DATA = (
     "raw_code", "raw_web", "web_text", "selected_code", "exact_deduped_code",
     "fuzzy_deduped_code", "transformed_code", "filtered_code", "heldout_code", "sampled_corpus",
-    "algorithmic_corpus", "verified_snippets", "sft_stage1_set", "sft_stage2_set", "dbt_sampling_plan",
+    "algorithmic_corpus", "verified_snippets", "sft_stage1_set", "sft_stage2_set",
+    "dbt_sampling_plan",
 )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def test_invalid_studies_are_refused(
 
 
 def test_unknown_study_names_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match="expected one of .*dedup_level"):
+    with pytest.raises(RecipeError, match=r"expected one of .*dedup_level"):
         load_studies(["no_such_study"])
 
 

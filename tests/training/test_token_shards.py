@@ -1,0 +1,63 @@
+"""Token shards: exact contents, independent of partitioning, torn ones refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from training.config import ConfigError, ShardsConfig
+from training.shards import open_shards, write_shards
+from training.tokenizer import load_tokenizer
+
+TEXTS = {
+    "b": "print('b')\n" * 5,
+    "a": "import os\n<|endoftext|> os.getcwd()\n",
+    "c": "",
+    "d": "x = 12345\n",
+}
+
+
+def _write(world: Any, root: Path, files: int) -> Path:
+    documents = world.write_documents(root / f"docs-{files}", TEXTS, files)
+    out = root / f"shards-{files}"
+    write_shards(ShardsConfig(tokenizer=world.tokenizer, documents=documents, out=out))
+    return out
+
+
+def test_tokens_are_documents_by_id_each_with_its_end(world: Any, tmp_path: Path) -> None:
+    shards = open_shards(_write(world, tmp_path, 1))
+    tokenizer = load_tokenizer(world.tokenizer)
+    end = shards.index.end_of_text
+    assert shards.tokens.dtype == np.dtype("<u2")
+    begin = 0
+    for name, stop in zip(sorted(TEXTS), shards.document_ends, strict=True):
+        ids = shards.tokens[begin:stop].tolist()
+        assert ids[-1] == end and end not in ids[:-1]
+        assert tokenizer.decode(ids[:-1], skip_special_tokens=False) == TEXTS[name]
+        begin = int(stop)
+    assert begin == shards.index.tokens == len(shards.tokens)
+    assert shards.index.bytes == sum(len(text) for text in TEXTS.values())
+
+
+def test_partitioning_does_not_matter(world: Any, tmp_path: Path) -> None:
+    one, three = _write(world, tmp_path, 1), _write(world, tmp_path, 3)
+    for name in ("tokens.bin", "documents.npy", "index.json"):
+        assert (one / name).read_bytes() == (three / name).read_bytes()
+
+
+def test_torn_shards_are_refused(world: Any, tmp_path: Path) -> None:
+    out = _write(world, tmp_path, 1)
+    tokens = (out / "tokens.bin").read_bytes()
+    (out / "tokens.bin").write_bytes(tokens[:-2])
+    with pytest.raises(ConfigError, match="torn"):
+        open_shards(out)
+    (out / "tokens.bin").write_bytes(tokens)
+    index = json.loads((out / "index.json").read_text())
+    (out / "index.json").write_text(json.dumps({**index, "surprise": 1}))
+    with pytest.raises(ConfigError, match="shards index"):
+        open_shards(out)
+    (out / "index.json").unlink()
+    with pytest.raises(ConfigError, match=r"index\.json"):
+        open_shards(out)

@@ -1,0 +1,131 @@
+"""Command line of the training room: `python -m training COMMAND --config FILE`.
+
+Commands: tokenizer, shards, pretrain, anneal, sft. Exit codes: 0 done, 2 the config or the data
+cannot be used, 75 stopped on request with a checkpoint saved (the same command continues).
+Also runs under `accelerate launch -m training ...` and `torchrun -m training ...`.
+Paper: sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from training.config import (
+    ConfigError,
+    PretrainConfig,
+    SftConfig,
+    ShardsConfig,
+    TokenizerConfig,
+    describe,
+    load_config,
+)
+from training.report import Channel, open_channel
+
+log = logging.getLogger("training")
+
+_EXIT_BAD_CONFIG = 2
+_EXIT_INTERRUPTED = 75
+_COMMANDS: dict[str, tuple[type, str]] = {
+    "tokenizer": (TokenizerConfig, "learn a byte-level BPE tokenizer from parquet documents"),
+    "shards": (ShardsConfig, "tokenise parquet documents into memory-mapped shards"),
+    "pretrain": (PretrainConfig, "train on token shards (warm-up, then constant rate)"),
+    "anneal": (PretrainConfig, "branch from a finished run with an exponentially falling rate"),
+    "sft": (SftConfig, "tune a finished run on instruction/answer examples"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, run, report; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    rank = os.environ.get("RANK", "0")
+    logging.basicConfig(
+        level=logging.INFO if rank == "0" else logging.WARNING,
+        format=f"%(asctime)s %(levelname)s rank {rank} %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    kind, _ = _COMMANDS[options.command]
+    try:
+        defaults = {"decay": "exponential"} if options.command == "anneal" else None
+        config: Any = load_config(kind, options.config, options.set, defaults)
+        with open_channel() as channel:
+            return _execute(options.command, config, channel)
+    except ConfigError as error:
+        log.error("%s", error)
+        return _EXIT_BAD_CONFIG
+
+
+def _execute(command: str, config: Any, channel: Channel) -> int:
+    channel.line(f"{command}: starting")
+    if command in ("tokenizer", "shards"):
+        summary = _data_command(command)(config)
+    else:
+        from training.loop import Interrupted
+
+        try:
+            summary = _model_command(command)(config, channel)
+        except Interrupted as stopped:
+            log.warning("%s: %s", command, stopped)
+            channel.message({"command": command, "interrupted": True, "step": stopped.step})
+            return _EXIT_INTERRUPTED
+    channel.message({"command": command, "summary": dict(summary)})
+    if os.environ.get("RANK", "0") == "0":
+        sys.stdout.write(json.dumps(dict(summary), indent=2) + "\n")
+    return 0
+
+
+def _data_command(command: str) -> Callable[[Any], Mapping[str, Any]]:
+    if command == "tokenizer":
+        from training.tokenizer import train_tokenizer
+
+        return train_tokenizer
+    from training.shards import write_shards
+
+    return lambda config: asdict(write_shards(config))
+
+
+def _model_command(command: str) -> Callable[[Any, Channel], Mapping[str, Any]]:
+    from training.runs import finetune, pretrain
+
+    if command == "sft":
+        return lambda config, channel: finetune(config, channel=channel)
+
+    def run(config: PretrainConfig, channel: Channel) -> Mapping[str, Any]:
+        if command == "anneal" and config.init_from is None:
+            raise ConfigError("init_from: expected the run to branch from, found nothing")
+        return pretrain(config, name=command, channel=channel)
+
+    return run
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (kind, summary) in _COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=f"keys of the config file:\n{describe(kind)}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument("--config", type=Path, required=True, help="YAML or JSON file")
+        command.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="override a key of the file, e.g. --set model.hidden_size=128",
+        )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,254 @@
+"""From a config to everything a run needs: data, model, optimizer, schedule, identity.
+
+All that can be refused is refused here, before the first step: shards of another tokenizer, an
+architecture that contradicts the run it starts from, examples that do not fit.
+Paper: section 3.2 (annealing branches from a stable checkpoint); section 4.3 (SFT).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from training import checkpoint as checkpoints
+from training.config import ConfigError, PretrainConfig, SftConfig, identity
+from training.data import Batches, PackedBatches, Source
+from training.documents import content_digest, file_digest
+from training.model import check_same_architecture, load_model, new_model
+from training.optimizer import new_optimizer
+from training.schedule import Schedule, exponential_decay, warmup_cosine, warmup_stable
+from training.sft import SftBatches, load_examples
+from training.shards import open_shards
+from training.tokenizer import load_tokenizer, special_ids, tokenizer_digest
+
+if TYPE_CHECKING:
+    from transformers.models.llama.modeling_llama import LlamaForCausalLM
+
+RunConfig = PretrainConfig | SftConfig
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run starts from: the files of a finished run, or of a checkpoint inside one."""
+
+    weights: Path
+    optimizer: Path
+    model_folder: Path | None
+    tokenizer: Path | None
+    state: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a loop needs, resolved from a config."""
+
+    name: str
+    identity: dict[str, Any]
+    tokenizer: Path
+    context_length: int
+    make_model: Callable[[], LlamaForCausalLM]
+    make_optimizer: Callable[[LlamaForCausalLM], torch.optim.Optimizer]
+    batches: Batches
+    schedule: Schedule
+    origin: Origin | None
+    extra_summary: Mapping[str, Any]
+
+
+def prepare_pretrain(config: PretrainConfig, name: str) -> Prepared:
+    """Resolve `pretrain` or `anneal`; ConfigError names what does not fit together."""
+    origin = open_origin(config.init_from) if config.init_from else None
+    tokenizer_folder = config.tokenizer or (origin.tokenizer if origin else None)
+    if tokenizer_folder is None:
+        raise ConfigError(
+            f"tokenizer: expected a tokenizer folder (init_from {config.init_from} is a bare "
+            "checkpoint, which holds none), found nothing"
+        )
+    tokenizer = load_tokenizer(tokenizer_folder)
+    special = special_ids(tokenizer, tokenizer_folder)
+    tokens_digest = tokenizer_digest(tokenizer_folder)
+    _check_tokenizer(origin, tokens_digest, tokenizer_folder)
+    _check_optimizer(origin, config.optimizer)
+
+    sources: list[Source] = []
+    contents = {"tokenizer": tokens_digest, **_shared_contents(config, origin)}
+    for number, item in enumerate(config.sources):
+        shards = open_shards(item.path)
+        if shards.index.tokenizer_digest != tokens_digest:
+            raise ConfigError(
+                f"sources[{number}] ({item.path}): expected shards of the tokenizer "
+                f"{tokens_digest[:12]} ({tokenizer_folder}), found those of "
+                f"{shards.index.tokenizer_digest[:12]}; write the shards again"
+            )
+        sources.append(Source(item.name, shards, item.weight))
+        contents[f"sources/{item.name}"] = shards.index.digest
+    batches = PackedBatches(
+        sources,
+        context_length=config.context_length,
+        batch_size=config.batch_size,
+        steps=config.steps,
+        seed=config.seed,
+    )
+
+    def make_model() -> LlamaForCausalLM:
+        if origin is not None and origin.model_folder is not None:
+            model = load_model(origin.model_folder)
+            if config.model is not None:
+                check_same_architecture(model.config, config.model, origin.model_folder)
+            model.config.max_position_embeddings = config.context_length
+            return model
+        if config.model is None:
+            raise ConfigError(
+                f"model: expected an architecture (init_from {config.init_from} is a bare "
+                "checkpoint, which holds none), found nothing"
+            )
+        torch.manual_seed(config.seed)
+        model = new_model(
+            config.model,
+            vocab_size=tokenizer.get_vocab_size(),
+            context_length=config.context_length,
+            end_of_text=special.end_of_text,
+            pad=special.pad,
+        )
+        if origin is not None:
+            checkpoints.load_weights(model, origin.weights)
+        return model
+
+    def make_optimizer(model: LlamaForCausalLM) -> torch.optim.Optimizer:
+        optimizer = new_optimizer(
+            model,
+            lr=config.lr_peak,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            name=config.optimizer,
+        )
+        if origin is not None:
+            checkpoints.load_optimizer(model, optimizer, origin.optimizer)
+        return optimizer
+
+    if config.decay == "exponential":
+        schedule = exponential_decay(
+            config.lr_peak, config.lr_end, config.steps, config.warmup_steps
+        )
+    else:
+        schedule = warmup_stable(config.lr_peak, config.warmup_steps)
+    return Prepared(
+        name=name,
+        identity=identity(config, contents),
+        tokenizer=tokenizer_folder,
+        context_length=config.context_length,
+        make_model=make_model,
+        make_optimizer=make_optimizer,
+        batches=batches,
+        schedule=schedule,
+        origin=origin,
+        extra_summary={},
+    )
+
+
+def prepare_sft(config: SftConfig) -> Prepared:
+    """Resolve `sft`; ConfigError names what does not fit together."""
+    origin = open_origin(config.init_from)
+    folder = origin.model_folder
+    if folder is None:
+        raise ConfigError(
+            f"init_from: expected a finished run (with model/), found the checkpoint "
+            f"{config.init_from}"
+        )
+    model_config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    longest = int(model_config["max_position_embeddings"])
+    if config.max_length > longest:
+        raise ConfigError(
+            f"max_length: expected at most the context of init_from ({longest} tokens), "
+            f"found {config.max_length}"
+        )
+    tokenizer = load_tokenizer(folder)
+    special = special_ids(tokenizer, folder)
+    contents = {"tokenizer": tokenizer_digest(folder), **_shared_contents(config, origin)}
+    for item in config.sources:
+        contents[f"sources/{item.name}"] = content_digest(item.path)
+    loaded = load_examples(config.sources, tokenizer, special, config.max_length)
+    batches = SftBatches(
+        loaded.examples,
+        max_length=config.max_length,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+        seed=config.seed,
+        pad=special.pad,
+    )
+    return Prepared(
+        name="sft",
+        identity=identity(config, contents),
+        tokenizer=folder,
+        context_length=longest,
+        make_model=lambda: load_model(folder),
+        make_optimizer=lambda model: new_optimizer(
+            model,
+            lr=config.lr,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            name=config.optimizer,
+        ),
+        batches=batches,
+        schedule=warmup_cosine(config.lr, batches.steps, config.warmup_steps),
+        origin=origin,
+        extra_summary={
+            "examples": len(loaded.examples),
+            "truncated_examples": loaded.truncated,
+            "dropped_examples": loaded.dropped,
+        },
+    )
+
+
+def open_origin(path: Path) -> Origin:
+    """Resolve `init_from`: a finished run's folder, or one of its checkpoints/step-* folders."""
+    if (path / "summary.json").is_file():
+        model = path / "model"
+        state = json.loads((path / "trainer_state" / "state.json").read_text(encoding="utf-8"))
+        return Origin(
+            model / "model.safetensors",
+            path / "trainer_state" / "optimizer.safetensors",
+            model,
+            model,
+            state,
+        )
+    if (path / "state.json").is_file() and (path / "model.safetensors").is_file():
+        found = checkpoints.read_checkpoint(path)
+        weights = path / "model.safetensors"
+        return Origin(weights, path / "optimizer.safetensors", None, None, found.state["facts"])
+    raise ConfigError(
+        f"init_from: expected a finished run (summary.json, model/, trainer_state/) "
+        f"or a checkpoint folder (step-XXXXXX), found neither at {path}"
+    )
+
+
+def _shared_contents(config: RunConfig, origin: Origin | None) -> dict[str, str]:
+    contents: dict[str, str] = {}
+    if config.heldout is not None:
+        contents["heldout"] = content_digest(config.heldout)
+    if origin is not None:
+        contents["init_from"] = file_digest(origin.weights)
+    return contents
+
+
+def _check_optimizer(origin: Origin | None, name: str) -> None:
+    if origin is not None and origin.state["optimizer"] != name:
+        raise ConfigError(
+            f"optimizer: expected {origin.state['optimizer']} (the state of init_from), "
+            f"found {name}; branch with the same optimizer"
+        )
+
+
+def _check_tokenizer(origin: Origin | None, found: str, folder: Path) -> None:
+    if origin is None:
+        return
+    expected = origin.state["tokenizer_digest"]
+    if found != expected:
+        raise ConfigError(
+            f"tokenizer: expected the one of init_from ({expected[:12]}), "
+            f"found {found[:12]} ({folder}); remove `tokenizer` or start from another run"
+        )
