@@ -30,10 +30,15 @@ def continuation_bits(
 ) -> list[ContinuationBits]:
     """Score (prompt, continuation) pairs, in order.
 
-    A text longer than the model's context loses the beginning of its prompt. Raises ValueError when
-    a continuation is empty or alone longer than the context.
+    A text longer than the model's context loses the beginning of its prompt; a continuation that is
+    alone longer is read in half-overlapping windows. Raises ValueError when one is empty.
     """
-    rows = [_encode(loaded, prompt, continuation) for prompt, continuation in pairs]
+    rows: list[tuple[list[int], list[float]]] = []
+    owners: list[int] = []
+    for owner, (prompt, continuation) in enumerate(pairs):
+        windows = _windows(*_encode(loaded, prompt, continuation), loaded.context_length)
+        rows += windows
+        owners += [owner] * len(windows)
     order = sorted(range(len(rows)), key=lambda index: (-len(rows[index][0]), index))
     size = batch_size or (64 if loaded.device.type == "cuda" else 8)
     batches = [order[start : start + size] for start in range(0, len(order), size)]
@@ -41,11 +46,11 @@ def continuation_bits(
     def cost(batch: list[int]) -> list[float]:
         return _batch_bits(loaded, [rows[index] for index in batch])
 
-    bits = [0.0] * len(rows)
+    bits = [0.0] * len(pairs)
     costs = zip(batches, each_batch(loaded, batches, cost), strict=True)
     for batch, values in track(costs, len(batches), "bits of continuations"):
         for index, value in zip(batch, values, strict=True):
-            bits[index] = value
+            bits[owners[index]] += value
     return [
         ContinuationBits(value, len(continuation.encode()))
         for value, (_, continuation) in zip(bits, pairs, strict=True)
@@ -119,10 +124,27 @@ def _encode(loaded: LoadedModel, prompt: str, continuation: str) -> tuple[list[i
         first = loaded.tokenizer.eos_token_id
     if first is not None:  # something to predict the first token from
         ids, shares = [first, *ids], [0.0, *shares]
-    cut = max(0, len(ids) - loaded.context_length)
-    if any(shares[: cut + 1]):
+    if shares[0]:
         raise ValueError(
-            f"a continuation of {len(continuation.encode())} bytes does not fit the context of "
-            f"{loaded.context_length} tokens of {loaded.name}, or has nothing before it"
+            f"nothing stands before the continuation {continuation[:60]!r}: the tokenizer of "
+            f"{loaded.name} has neither a beginning nor an end token, and the prompt is empty"
         )
-    return ids[cut:], shares[cut:]
+    return ids, shares
+
+
+def _windows(
+    ids: list[int], shares: list[float], context_length: int
+) -> list[tuple[list[int], list[float]]]:
+    """Cut a text to windows of the context; every charged token is charged in one of them."""
+    cut = max(0, len(ids) - context_length)
+    if not any(shares[: cut + 1]):
+        return [(ids[cut:], shares[cut:])]
+    first = next(index for index, share in enumerate(shares) if share)
+    start = max(0, first - context_length // 2)
+    windows, done = [], start
+    while done < len(ids):
+        end = min(len(ids), start + context_length)
+        charged = [0.0] * (done - start) + shares[done:end]
+        windows.append((ids[start:end], charged))
+        done, start = end, end - context_length // 2
+    return windows

@@ -52,7 +52,7 @@ def main(verbose: bool) -> None:
     )
     log.setLevel(logging.INFO)
     if not verbose:
-        warnings.filterwarnings("ignore", module="dagster")
+        warnings.filterwarnings("ignore", message=".* is currently in (beta|preview)")
 
 
 @main.command()

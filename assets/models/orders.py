@@ -105,7 +105,7 @@ def pretrain_order(
             **_run(recipe, pretrain.batch_size, pretrain.micro_batch_size),
             **_adamw(pretrain.optimizer),
             "grad_clip": pretrain.optimizer.grad_clip,
-            "model": recipe.model.model_dump(mode="json", exclude={"max_position_embeddings"}),
+            "model": recipe.model.model_dump(mode="json"),
             "context_length": pretrain.context_length,
             "steps": pretrain.steps,
             "lr_peak": pretrain.lr,
@@ -218,6 +218,7 @@ def _run(recipe: Recipe, batch_size: int, micro_batch_size: int) -> dict[str, An
 
 def _adamw(optimizer: Optimizer) -> dict[str, Any]:
     return {
+        "optimizer": optimizer.name,
         "weight_decay": optimizer.weight_decay,
         "betas": [optimizer.beta1, optimizer.beta2],
     }

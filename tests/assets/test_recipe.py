@@ -55,7 +55,7 @@ def test_opencoder_8b_is_the_paper() -> None:
         14336,
     )
     assert (model.num_attention_heads, model.num_key_value_heads, model.head_dim) == (32, 8, 128)
-    assert (model.rope_theta, model.max_position_embeddings) == (500_000.0, 8192)
+    assert (model.rope_theta, recipe.pretrain.context_length) == (500_000.0, 8192)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_opencoder_8b_is_the_paper() -> None:
         ({"tokenizer": {"vocab_size": 1000}}, r"tokenizer\.vocab_size: .*multiple of 128"),
         ({"anneal": {"steps": 1, "mix": {"corpus": 0.5}}}, r"anneal: the shares of mix must sum"),
         ({"model": {"num_key_value_heads": 3}}, r"model: num_attention_heads .* multiple"),
-        ({"model": {"max_position_embeddings": 8}}, r"model.max_position_embeddings is 8"),
+        ({"pretrain": {"steps": 1, "context_length": 64}}, r"sft: max_length 1500 is beyond"),
         ({"seed": 1.5}, r"seed: .*integer"),
     ],
 )

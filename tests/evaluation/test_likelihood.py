@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.likelihood import continuation_bits, token_byte_lengths
+from evaluation.likelihood import _windows, continuation_bits, token_byte_lengths
 from evaluation.models import LoadedModel, load_model
 
 
@@ -63,14 +63,34 @@ def test_a_straddling_token_is_charged_by_its_share(loaded: LoadedModel) -> None
     assert cut == pytest.approx(without + (whole - without) * share, rel=1e-5)
 
 
-def test_long_prompts_lose_their_beginning_and_long_continuations_are_refused(
+def test_long_prompts_lose_their_beginning_and_empty_continuations_are_refused(
     loaded: LoadedModel,
 ) -> None:
     end = "return value\n"
     long, longer = ["pqzk " * 2000, "wvyj " + "pqzk " * 2000]
     first, second = continuation_bits(loaded, [(long, end), (longer, end)])
     assert first.bits == pytest.approx(second.bits, rel=1e-6)
-    with pytest.raises(ValueError, match="does not fit the context"):
-        continuation_bits(loaded, [("", "pqzk " * 2000)])
     with pytest.raises(ValueError, match="empty continuation"):
         continuation_bits(loaded, [("x", "")])
+
+
+@pytest.mark.parametrize("prompt_tokens", [1, 5, 9, 40])
+@pytest.mark.parametrize("solution_tokens", [1, 3, 4, 8, 9, 33])
+def test_windows_charge_every_token_of_the_solution_once(
+    prompt_tokens: int, solution_tokens: int
+) -> None:
+    ids = list(range(prompt_tokens + solution_tokens))
+    shares = [0.0] * prompt_tokens + [1.0] * solution_tokens
+    charged: list[int] = []
+    for window, cost in _windows(ids, shares, 8):
+        assert len(window) == len(cost) <= 8 and not cost[0]
+        charged += [token for token, share in zip(window, cost, strict=True) if share]
+    assert charged == ids[prompt_tokens:]
+
+
+def test_a_solution_longer_than_the_context_costs_about_its_pieces(loaded: LoadedModel) -> None:
+    piece = "value = compute(value, 17)\n"
+    (short,) = continuation_bits(loaded, [("x\n", piece * 20)])
+    (long,) = continuation_bits(loaded, [("x\n", piece * 400)])
+    assert long.bytes == 20 * short.bytes
+    assert long.bits == pytest.approx(20 * short.bits, rel=0.2)

@@ -25,9 +25,9 @@ MINI = {
     "model": {
         "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1,
         "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 64,
-        "max_position_embeddings": 256, "tie_word_embeddings": True,
+        "tie_word_embeddings": True,
     },
-    "pretrain": {"steps": 60, "context_length": 128, "batch_size": 4, "micro_batch_size": 4,
+    "pretrain": {"steps": 60, "context_length": 256, "batch_size": 4, "micro_batch_size": 4,
                  "lr": 0.003, "warmup_steps": 2, "checkpoint_every_steps": 5},
     "anneal": {"steps": 5, "lr_end": 0.0001},
     "sft": {
