@@ -263,7 +263,13 @@ def _run_dbt(
         invocation = dbt.cli(
             ["build", "--vars", json.dumps(variables)], context=context, target_path=target
         )
-        return list(invocation.stream())
+        events = list(invocation.stream())
+    failed = [e for e in events if isinstance(e, dg.AssetCheckResult) and not e.passed
+              and e.severity == dg.AssetCheckSeverity.ERROR]  # fmt: skip
+    if failed:
+        names = ", ".join(sorted(str(check.check_name) for check in failed))
+        raise dg.Failure(f"dbt tests failed, so nothing was planned: {names} (see {target})")
+    return events
 
 
 @contextlib.contextmanager
@@ -312,10 +318,18 @@ def _attach(settings: Settings, schema: str, made: Mapping[str, Artifact]) -> No
 
 def _found(
     context: dg.AssetExecutionContext, made: Mapping[str, Artifact]
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     for model in MODELS:  # Dagster wants them after what they are made from
         key = dg.AssetKey(model)
         if key in context.selected_asset_keys:
             artifact = made.get(model)
             metadata = describe(artifact) if artifact else {}
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+    for check in sorted(context.selected_asset_check_keys, key=str):
+        # a plan whose tests fail never becomes an artifact
+        yield dg.AssetCheckResult(
+            check_name=check.name,
+            asset_key=check.asset_key,
+            passed=True,
+            metadata={"found_in_lake": True},
+        )
