@@ -235,8 +235,12 @@ def check_rows_conserved(
 ) -> dg.AssetCheckResult:
     """One decision per input document, and as many rows out as decisions that keep."""
     name, table = source.split("/")
+    return check_decisions(asset, inputs[name].rows(table), artifact)
+
+
+def check_decisions(asset: str, rows_in: int, artifact: Artifact) -> dg.AssetCheckResult:
+    """The check ``rows_conserved`` of a stage that saw ``rows_in`` rows."""
     counts = verdict_counts(artifact)
-    rows_in = inputs[name].rows(table)
     rows_out = artifact.rows("documents")
     kept = counts.get("kept", 0) + counts.get("changed", 0)
     return dg.AssetCheckResult(

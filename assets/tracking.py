@@ -88,6 +88,7 @@ class Tracking:
         """
         from mlflow.entities import DatasetInput, InputTag, Metric
 
+        metrics = {name.replace("@", "_at_"): v for name, v in (metrics or {}).items()}  # pass@1
         parent = self.variant_run(key, recipe)
         experiment = self._experiment(recipe.name)
         identity = {"mlflow.parentRunId": parent, "cookbook.fingerprint": artifact.fingerprint,
@@ -124,7 +125,7 @@ class Tracking:
         if inputs:
             self.client.log_inputs(run_id, datasets=inputs)
         values = {"rows": manifest.rows, "bytes": manifest.bytes, "seconds": manifest.seconds}
-        points = [Metric(k, float(v), 0, 0) for k, v in {**values, **(metrics or {})}.items()]
+        points = [Metric(k, float(v), 0, 0) for k, v in {**values, **metrics}.items()]
         for name, series in (history or {}).items():
             points += [Metric(name, float(v), 0, int(step)) for step, v in series]
         for start in range(0, len(points), 900):  # MLflow takes at most 1000 a call

@@ -27,7 +27,7 @@ from training.config import (
     describe,
     load_config,
 )
-from training.report import Channel, open_channel
+from training.report import Channel, NoChannel, open_channel
 
 log = logging.getLogger("training")
 
@@ -76,7 +76,7 @@ def _execute(command: str, config: Any, channel: Channel) -> int:
             channel.message({"command": command, "interrupted": True, "step": stopped.step})
             return _EXIT_INTERRUPTED
     channel.message({"command": command, "summary": dict(summary)})
-    if os.environ.get("RANK", "0") == "0":
+    if os.environ.get("RANK", "0") == "0" and isinstance(channel, NoChannel):
         sys.stdout.write(json.dumps(dict(summary), indent=2) + "\n")
     return 0
 

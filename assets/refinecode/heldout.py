@@ -54,8 +54,8 @@ def run(
 ) -> None:
     """Fill ``out/documents`` (at most ``heldout_bytes`` of text) and ``out/decisions``.
 
-    ``heldout`` is that table of ``selected_code``. Reasons of drops: a filter rule,
-    ``too_long`` (over 20 kB), or ``over_budget``.
+    ``heldout`` is that table of ``selected_code``. Reasons of drops: ``not_code`` (data and prose
+    say little of a code model), a filter rule, ``too_long`` (over 20 kB), or ``over_budget``.
     """
     check_names(filters.thresholds)
     outcomes: dict[str, Outcome] = {}
@@ -112,6 +112,8 @@ def _prepare(
     document: Document, row: dict[str, object], transform: Transform, filters: Filters
 ) -> tuple[Outcome, dict[str, object]]:
     """The outcome before the budget, and the row as it would be kept."""
+    if document.doc_type != "code":
+        return Outcome(DROPPED, "not_code", f"doc_type={document.doc_type}"), row
     repaired = transformed(document, transform)
     result = dict(row)
     if repaired.verdict == CHANGED and repaired.content is not None:

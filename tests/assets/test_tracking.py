@@ -74,12 +74,17 @@ def test_run_carries_recipe_inputs_and_metrics(
     record(tracking, key, raw)
     made = artifact(lake, "corpus", raw=raw)
     run_id = record(
-        tracking, key, made, metrics={"files": 7.0}, history={"loss": [(1, 3.0), (2, 2.5)]}
+        tracking,
+        key,
+        made,
+        metrics={"files": 7.0, "humaneval.pass@1": 0.5},
+        history={"loss": [(1, 3.0), (2, 2.5)]},
     )
     run = tracking.client.get_run(run_id)
     parent = tracking.client.get_run(run.data.tags["mlflow.parentRunId"])
     assert parent.data.params["dedup.level"] == "file"
     assert parent.data.metrics["corpus.files"] == 7.0
+    assert parent.data.metrics["corpus.humaneval.pass_at_1"] == 0.5
     assert run.data.tags["cookbook.fingerprint"] == made.fingerprint
     assert run.inputs.dataset_inputs[0].dataset.digest == raw.digest[:32]
     history = tracking.client.get_metric_history(run_id, "loss")

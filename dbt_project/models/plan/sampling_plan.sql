@@ -1,43 +1,45 @@
 -- Byte budget of each language (paper 2.1.1: Java and HTML are cut, the rest is kept).
--- A language gets its own budget where the recipe names one; what is left of total_bytes is shared
--- in proportion to what is available, no language above max_language_share.
+-- A language gets at most its own budget where the recipe names one. With total_bytes, languages
+-- share it in proportion to what they have; one that would get more than max_language_share gets
+-- just that, and the others share the rest.
 {% set total = var('total_bytes') %}
 {% set named = var('language_bytes') %}
 with available as (
-    select language, bytes from {{ ref('composition') }}
-),
-named as (
     select language, bytes,
         {% if named %}
-        case language
+        least(bytes, case language
             {% for language, budget in named.items() %}
             when '{{ language }}' then {{ budget }}
             {% endfor %}
-        end::bigint
+            else bytes
+        end)::bigint
         {% else %}
-        null::bigint
-        {% endif %} as named_bytes
+        bytes
+        {% endif %} as ceiling_bytes
+    from {{ ref('composition') }}
+)
+{% if total is none %}
+select language, bytes as available_bytes,
+    case when ceiling_bytes = bytes then null else ceiling_bytes end::bigint as budget_bytes
+from available
+order by language
+{% else %}
+, shares as (
+    select *, ceiling_bytes / sum(ceiling_bytes) over () > {{ var('max_language_share') }} as is_large
     from available
 ),
-capped as (
+large as (
+    select *, least(ceiling_bytes, {{ total }} * {{ var('max_language_share') }}) as share_bytes
+    from shares where is_large
+),
+others as (
     select *,
-        least(
-            bytes,
-            coalesce(named_bytes, bytes)
-            {% if total is not none %}, ({{ total }} * {{ var('max_language_share') }})::bigint{% endif %}
-        ) as ceiling_bytes
-    from named
+        least(ceiling_bytes,
+            ({{ total }} - (select coalesce(sum(share_bytes), 0) from large))
+            * ceiling_bytes / sum(ceiling_bytes) over ()) as share_bytes
+    from shares where not is_large
 )
-select
-    language,
-    bytes as available_bytes,
-    {% if total is none %}
-    case when ceiling_bytes = bytes then null else ceiling_bytes end::bigint
-    {% else %}
-    least(
-        ceiling_bytes,
-        floor({{ total }} * ceiling_bytes / greatest(sum(ceiling_bytes) over (), {{ total }}))
-    )::bigint
-    {% endif %} as budget_bytes
-from capped
+select language, bytes as available_bytes, floor(share_bytes)::bigint as budget_bytes
+from (from large union all from others)
 order by language
+{% endif %}
