@@ -24,7 +24,8 @@ CHECKS = {
     ("sft_stage2_set", "no_contamination"),
     *((name, "rows_conserved") for name in (
         "algorithmic_corpus", "exact_deduped_code", "filtered_code", "fuzzy_deduped_code",
-        "heldout_code", "raw_code", "sampled_corpus", "selected_code", "transformed_code", "web_text")),
+        "heldout_code", "raw_code", "sampled_corpus", "selected_code",
+        "transformed_code", "web_text")),
 }  # fmt: skip
 
 
