@@ -112,8 +112,15 @@ def match_repositories(wanted: Iterable[str], repositories: Iterable[str]) -> li
 
 
 def _names(repository: str) -> set[str]:
-    """All spellings of a repository: with and without registry, with and without version."""
+    """All spellings of a repository: with and without its version, from any part of its path on.
+
+    >>> sorted(_names("folder/src/tool"))
+    ['folder/src/tool', 'src/tool', 'tool']
+    """
     head, at, _ = repository.rpartition("@")
     plain = head if at and not head.endswith("/") and head else repository
-    names = {repository, plain}
-    return names | {name.partition("/")[2] for name in names if "/" in name}
+    return {
+        "/".join(name.split("/")[start:])
+        for name in (repository, plain)
+        for start in range(name.count("/") + 1)
+    }

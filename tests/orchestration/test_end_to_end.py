@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -77,10 +78,12 @@ def test_every_asset_check_passed(workplace: Workplace, monkeypatch: pytest.Monk
 
 
 def test_planted_duplicates_were_found(workplace: Workplace) -> None:
-    story = workplace.cookbook("explain", "networkx/copied.py", "--recipe", "mini")
-    assert "duplicate_of=" in story
-    story = workplace.cookbook("explain", "networkx/edited.py", "--recipe", "mini")
-    assert "duplicate_of=" in story and "fuzzy_deduped_code" in story
+    names = ("more_itertools/recipes.py", "networkx/copied.py", "networkx/edited.py")
+    stories = {n: workplace.cookbook("explain", n, "--recipe", "mini") for n in names}
+    assert "duplicate_of=" in stories["networkx/copied.py"] + stories["more_itertools/recipes.py"]
+    survivors = [n for n, story in stories.items() if re.search(r"filtered_code +kept", story)]
+    assert len(survivors) == 1, stories
+    assert any("near_duplicate" in story for story in stories.values())
 
 
 def test_heldout_repository_never_reaches_the_corpus(workplace: Workplace) -> None:
