@@ -50,48 +50,46 @@ MODELS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """Models that are exported together, what they read, and the choices that shape them."""
+    """One model that stages read: the artifacts it is made from, the choices that shape it."""
 
-    models: tuple[str, ...]
+    model: str
     inputs: tuple[str, ...]
-    choices: Callable[[Recipe], dict[str, Any]]
+    choices: Callable[[Recipe], dict[str, Any]] = lambda recipe: {}
 
     @property
     def name(self) -> str:
-        return f"dbt_{self.models[-1]}"
+        return f"dbt_{self.model}"
 
 
-SAMPLING = Plan(
-    models=("composition", "sampling_plan"),
-    inputs=("filtered_code",),
-    choices=lambda recipe: {
-        "total_bytes": recipe.sample.total_bytes,
-        "max_language_share": recipe.sample.max_language_share,
-        "language_bytes": recipe.sample.language_bytes,
-    },
-)
-ANNEAL_MIX = Plan(
-    models=("anneal_mix",),
-    inputs=("sampled_corpus", "algorithmic_corpus", "verified_snippets"),
-    choices=lambda recipe: {"anneal_mix": dict(recipe.anneal.mix)},
-)
-SFT_MIX = Plan(
-    models=("sft_mix",),
-    inputs=("sft_stage1_set", "sft_stage2_set"),
-    choices=lambda recipe: {"sft_strategy": recipe.sft.strategy},
-)
-FUNNEL = Plan(
-    models=("drop_reasons", "funnel"),
-    inputs=(
-        "raw_code",
-        "selected_code",
-        "exact_deduped_code",
-        "fuzzy_deduped_code",
-        "transformed_code",
-        "filtered_code",
-        "sampled_corpus",
+_DECISIONS = (
+    "raw_code", "selected_code", "exact_deduped_code", "fuzzy_deduped_code", "transformed_code",
+    "filtered_code", "sampled_corpus",
+)  # fmt: skip
+SAMPLING = (
+    Plan("composition", ("filtered_code",)),
+    Plan(
+        "sampling_plan",
+        ("filtered_code",),
+        lambda recipe: {
+            "total_bytes": recipe.sample.total_bytes,
+            "max_language_share": recipe.sample.max_language_share,
+            "language_bytes": recipe.sample.language_bytes,
+        },
     ),
-    choices=lambda recipe: {},
+)
+MIXES = (
+    Plan(
+        "anneal_mix",
+        ("sampled_corpus", "algorithmic_corpus", "verified_snippets"),
+        lambda recipe: {"anneal_mix": dict(recipe.anneal.mix)},
+    ),
+    Plan(
+        "sft_mix",
+        ("sft_stage1_set", "sft_stage2_set"),
+        lambda recipe: {"sft_strategy": recipe.sft.strategy},
+    ),
+    Plan("drop_reasons", _DECISIONS),
+    Plan("funnel", _DECISIONS),
 )
 
 
@@ -153,14 +151,14 @@ def warehouse_assets() -> list[dg.AssetsDefinition]:
     def sampling_plans(
         context: dg.AssetExecutionContext, dbt: DbtCliResource, factory: Factory
     ) -> Iterator[Any]:
-        yield from _plans(context, dbt, factory, [SAMPLING])
+        yield from _plans(context, dbt, factory, SAMPLING)
 
     @dbt_assets(manifest=manifest(), select="tag:mix", name="training_mixes", pool="duckdb",
                 partitions_def=RECIPES, dagster_dbt_translator=translator)  # fmt: skip
     def training_mixes(
         context: dg.AssetExecutionContext, dbt: DbtCliResource, factory: Factory
     ) -> Iterator[Any]:
-        yield from _plans(context, dbt, factory, [ANNEAL_MIX, SFT_MIX, FUNNEL])
+        yield from _plans(context, dbt, factory, MIXES)
 
     @dbt_assets(manifest=manifest(), select="tag:scoreboard", name="scoreboards", pool="duckdb",
                 dagster_dbt_translator=translator)  # fmt: skip
@@ -173,7 +171,10 @@ def warehouse_assets() -> list[dg.AssetsDefinition]:
 
 
 def _plans(
-    context: dg.AssetExecutionContext, dbt: DbtCliResource, factory: Factory, plans: list[Plan]
+    context: dg.AssetExecutionContext,
+    dbt: DbtCliResource,
+    factory: Factory,
+    plans: tuple[Plan, ...],
 ) -> Iterator[Any]:
     """Make the plans of one recipe: dbt runs once, and only if one of them is not in the lake.
 
@@ -181,7 +182,9 @@ def _plans(
     """
     partition, recipe = context.partition_key, factory.recipe(context)
     schema = schema_name(partition)
-    inputs = {name: factory.held(name, partition) for plan in plans for name in plan.inputs}
+    plans = tuple(p for p in plans if dg.AssetKey(p.model) in context.selected_asset_keys)
+    names = sorted({name for plan in plans for name in plan.inputs})
+    inputs = {name: factory.held(name, partition) for name in names}
     variables: dict[str, Any] = {
         "recipe_schema": schema,
         "lake": {
@@ -194,24 +197,23 @@ def _plans(
         variables |= plan.choices(recipe)
     events: list[Any] = []
 
-    def export(models: tuple[str, ...], out: Path) -> None:
+    def export(model: str, out: Path) -> None:
         if not events:
             events.extend(_run_dbt(context, dbt, factory.settings, variables))
-        _export(factory.settings, schema, models, out)
+        _export(factory.settings, schema, (model,), out)
 
     made: dict[str, Artifact] = {}
     for plan in plans:
         artifact = factory.materialize(
             plan.name,
-            functools.partial(export, plan.models),
+            functools.partial(export, plan.model),
             {name: inputs[name] for name in plan.inputs},
             plan.choices(recipe),
             project_digest(),
         )
         factory.record(context, artifact, plan.name)
-        for model in plan.models:
-            made[model] = artifact
-            Handles(factory.settings.home).write(model, partition, artifact)
+        made[plan.model] = artifact
+        Handles(factory.settings.home).write(plan.model, partition, artifact)
     if not events:
         _attach(factory.settings, schema, made)
     yield from events or _found(context, made)

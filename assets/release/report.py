@@ -34,8 +34,8 @@ def run(out: Path, *, recipe: Recipe, artifacts: Mapping[str, Artifact]) -> None
     """Write ``report.md`` and ``.html``, ``dataset_card.md``, ``model_card.md``, a funnel plot."""
     lines = summary(artifacts)
     funnel = rows(artifacts["funnel"], "funnel")
-    reasons = rows(artifacts["funnel"], "drop_reasons")
-    composition = rows(artifacts["sampling_plan"], "composition")
+    reasons = rows(artifacts["drop_reasons"], "drop_reasons")
+    composition = rows(artifacts["composition"], "composition")
     (out / "summary.json").write_text(
         json.dumps([line.__dict__ for line in lines], indent=1, ensure_ascii=False)
     )
