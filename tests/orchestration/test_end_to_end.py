@@ -17,7 +17,7 @@ import pytest
 
 from tests.orchestration.conftest import Workplace, make_workplace
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 DATA = (
     "raw_code", "raw_web", "web_text", "selected_code", "exact_deduped_code",
@@ -30,7 +30,7 @@ DATA = (
 def test_a_killed_job_continues_and_repeats_nothing(workplace: Workplace) -> None:
     process = workplace.start(sys.executable, "-m", "orchestration.cli", "run", "mini")
     training = workplace.home / "lake" / "pretrained_model"
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while not list(training.glob(".work-*/checkpoints/step-*")):
         assert process.poll() is None, process.communicate()[0][-6000:]
         assert time.monotonic() < deadline, "the training never wrote a checkpoint"
@@ -48,10 +48,9 @@ def test_a_killed_job_continues_and_repeats_nothing(workplace: Workplace) -> Non
 
 def test_a_second_run_finds_everything(workplace: Workplace) -> None:
     before = workplace.manifests()
-    started = time.monotonic()
-    workplace.cookbook("run", "mini")
+    output = workplace.cookbook("run", "mini")
     assert workplace.manifests() == before
-    assert time.monotonic() - started < 60
+    assert " ...\n" not in output, "a stage was computed again"
 
 
 def test_training_resumed_from_its_checkpoint(workplace: Workplace) -> None:
