@@ -130,6 +130,8 @@ class Web(Section):
 
 
 class Tokenizer(Section):
+    """Byte-level BPE (the paper gives the size only, table 4)."""
+
     vocab_size: PositiveInt = Field(96_640, multiple_of=128)
     max_bytes: PositiveInt = Field(20_000_000_000, description="of text the merges are learnt from")
 

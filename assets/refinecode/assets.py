@@ -206,7 +206,6 @@ def sampled_corpus(
             out,
             documents=filtered_code.table("documents"),
             plan=sampling_plan.table("sampling_plan"),
-            params=recipe.sample,
             seed=recipe.seed,
             spark=factory.spark(),
         ),

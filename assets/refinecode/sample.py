@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assets.recipe import Sample
 from assets.refinecode.mapping import drop_documents, read_documents
 
 if TYPE_CHECKING:
@@ -23,16 +22,13 @@ class PlanError(ValueError):
     """The sampling plan does not fit the documents."""
 
 
-def run(
-    out: Path, *, documents: Path, plan: Path, params: Sample, seed: int, spark: SparkSession
-) -> None:
+def run(out: Path, *, documents: Path, plan: Path, seed: int, spark: SparkSession) -> None:
     """Fill ``out/documents`` and ``out/decisions``.
 
     ``plan`` holds parquet files with the columns language (string) and budget_bytes (int64, null
     for no limit), one row a language; a language outside the plan has no limit. A document is kept
-    while the bytes of its language up to and including it are within the budget. ``params`` is
-    part of the plan already and only identifies the artifact. Raises ``PlanError`` for a plan with
-    other columns, with a language twice, or with a negative budget.
+    while the bytes of its language up to and including it are within the budget. Raises
+    ``PlanError`` for a plan with other columns, with a language twice, or with a negative budget.
     """
     from pyspark.sql import Window
     from pyspark.sql import functions as F

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from assets.documents import read_table
-from assets.recipe import Sample, Select
+from assets.recipe import Select
 from assets.refinecode import sample, select
 from tests.assets.refinecode.conftest import document, outcome
 
@@ -84,7 +84,7 @@ def test_sample_keeps_budgets_and_larger_budgets_extend_smaller_ones(
         ])  # fmt: skip
         out = tmp_path / f"out-{budget}"
         out.mkdir()
-        sample.run(out, documents=documents, plan=plan, params=Sample(), seed=1, spark=spark)
+        sample.run(out, documents=documents, plan=plan, seed=1, spark=spark)
         kept, judged = outcome(out, rows, sample.STAGE)
         python = {i for i, row in kept.items() if row["language"] == "python"}
         assert len(python) == budget // 100 and len(kept) - len(python) == 8
@@ -99,5 +99,5 @@ def test_an_impossible_plan_is_refused(spark: Any, write: Write, tmp_path: Path)
     documents = write([document("a")])
     twice = _plan(tmp_path / "plan", [{"language": "c", "budget_bytes": 1}] * 2)
     with pytest.raises(sample.PlanError, match=r"\['c'\] twice"):
-        sample.run(tmp_path / "out", documents=documents, plan=twice, params=Sample(), seed=0,
+        sample.run(tmp_path / "out", documents=documents, plan=twice, seed=0,
                    spark=spark)  # fmt: skip
