@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assets.lake import MANIFEST, Artifact, Lake, LakeError, fingerprint, table_digest
+from assets.lake import MANIFEST, Artifact, Lake, LakeError, fingerprint
+from assets.table_digest import table_digest
 
 ROWS = pa.table({"doc_id": ["a", "b", "c"], "n": [1, None, 3], "tags": [["x"], [], None]})
 

@@ -9,8 +9,8 @@ import pytest
 
 from assets.anneal import algorithmic
 from assets.documents import DECISION_SCHEMA, DOCUMENT_SCHEMA, read_table
-from assets.lake import table_digest
 from assets.recipe import Anneal
+from assets.table_digest import table_digest
 
 FILES = {
     "a.py": "class Solution:\n    pass\n",

@@ -12,8 +12,8 @@ import pytest
 from assets.anneal import verified
 from assets.anneal.functions import Example
 from assets.documents import DECISION_SCHEMA, DOCUMENT_SCHEMA, read_table
-from assets.lake import table_digest
 from assets.recipe import Anneal
+from assets.table_digest import table_digest
 
 GOOD = '''
 import math

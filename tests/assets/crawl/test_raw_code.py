@@ -19,8 +19,8 @@ from assets.documents import (
     document_id,
     read_table,
 )
-from assets.lake import table_digest
 from assets.recipe import Crawl, Source
+from assets.table_digest import table_digest
 
 FILES = [
     ("alpha-1.0/a.py", b"print('a')\n"),

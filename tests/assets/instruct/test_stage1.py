@@ -12,8 +12,8 @@ from assets.documents import DECISION_SCHEMA, content_digest, read_table
 from assets.instruct import stage1
 from assets.instruct.decontaminate import humaneval_items
 from assets.instruct.examples import EXAMPLE_SCHEMA, choose, fenced
-from assets.lake import table_digest
 from assets.recipe import Decontaminate, SftStage
+from assets.table_digest import table_digest
 
 PARAMS = SftStage(epochs=1, lr=1e-3, batch_size=8, max_length=400)
 

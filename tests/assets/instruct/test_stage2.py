@@ -10,8 +10,8 @@ from assets.anneal.verified import FUNCTION_SCHEMA
 from assets.documents import DECISION_SCHEMA, read_table, write_table
 from assets.instruct import stage2
 from assets.instruct.examples import EXAMPLE_SCHEMA
-from assets.lake import table_digest
 from assets.recipe import Decontaminate, SftStage
+from assets.table_digest import table_digest
 
 PARAMS = SftStage(epochs=3, lr=1e-3, batch_size=8, max_length=400)
 

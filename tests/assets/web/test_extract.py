@@ -12,8 +12,8 @@ import pytest
 
 from assets.crawl.raw_web import PAGE_SCHEMA, warc_record
 from assets.documents import DOCUMENT_SCHEMA, content_digest, read_table, write_table
-from assets.lake import table_digest
 from assets.recipe import Web
+from assets.table_digest import table_digest
 from assets.web import extract
 
 PARAMS = Web(min_chars=50)
