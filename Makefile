@@ -10,6 +10,7 @@ RECIPE ?= starter
 export COOKBOOK_HOME ?= $(CURDIR)/.cookbook
 export DAGSTER_HOME := $(COOKBOOK_HOME)/dagster
 export DAGSTER_MODULE_NAME := orchestration.definitions
+export DAGSTER_CLI_DEV_USE_LEGACY_CODE_SERVER_BEHAVIOR := 1
 
 .PHONY: help setup demo test check format ui teacher ablations docs-check clean-state
 

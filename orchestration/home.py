@@ -19,6 +19,13 @@ from assets.settings import Settings
 log = logging.getLogger("cookbook")
 CHECKOUT = Path(__file__).resolve().parent.parent
 MODULE = "orchestration.definitions"
+#: What the dagster command reads: only from here, never from pyproject.toml. With a module named
+#: there, `dagster dev` of 1.13 hands its web server a workspace file too, which refuses both,
+#: unless every service loads the module itself.
+DAGSTER_VARIABLES = {
+    "DAGSTER_MODULE_NAME": MODULE,
+    "DAGSTER_CLI_DEV_USE_LEGACY_CODE_SERVER_BEHAVIOR": "1",
+}
 _MARK = "# open-cookbook: what the dagster command reads"
 
 
@@ -26,7 +33,8 @@ def export_environment(settings: Settings) -> None:
     """Set what Dagster reads from the environment, for this process and its children."""
     os.environ.setdefault("COOKBOOK_HOME", str(settings.home))
     os.environ.setdefault("DAGSTER_HOME", str(settings.dagster_home))
-    os.environ.setdefault("DAGSTER_MODULE_NAME", MODULE)
+    for name, value in DAGSTER_VARIABLES.items():
+        os.environ.setdefault(name, value)
 
 
 def setup(settings: Settings) -> None:
@@ -94,16 +102,18 @@ def _start_ticks(pid: int) -> str:
 
 def _teach_activation(folder: Path) -> None:
     """Make the activated environment export what `dagster job execute` reads (only from there)."""
-    bash = (
-        f'{_MARK}\nexport COOKBOOK_HOME="${{COOKBOOK_HOME:-{CHECKOUT}/.cookbook}}"\n'
-        f'export DAGSTER_HOME="$COOKBOOK_HOME/dagster"\nexport DAGSTER_MODULE_NAME={MODULE}\n'
-    )
-    fish = (
-        f"{_MARK}\nset -q COOKBOOK_HOME; or set -gx COOKBOOK_HOME {CHECKOUT}/.cookbook\n"
-        f'set -gx DAGSTER_HOME "$COOKBOOK_HOME/dagster"\nset -gx DAGSTER_MODULE_NAME {MODULE}\n'
-    )
+    bash = [
+        f'export COOKBOOK_HOME="${{COOKBOOK_HOME:-{CHECKOUT}/.cookbook}}"',
+        'export DAGSTER_HOME="$COOKBOOK_HOME/dagster"',
+        *(f"export {name}={value}" for name, value in DAGSTER_VARIABLES.items()),
+    ]
+    fish = [
+        f"set -q COOKBOOK_HOME; or set -gx COOKBOOK_HOME {CHECKOUT}/.cookbook",
+        'set -gx DAGSTER_HOME "$COOKBOOK_HOME/dagster"',
+        *(f"set -gx {name} {value}" for name, value in DAGSTER_VARIABLES.items()),
+    ]
     for name, lines in (("activate", bash), ("activate.fish", fish)):
         script = folder / name
-        if script.is_file() and _MARK not in script.read_text():
-            with open(script, "a") as file:
-                file.write("\n" + lines)
+        if script.is_file():
+            own = script.read_text().partition(f"\n{_MARK}\n")[0]
+            script.write_text("\n".join([own, _MARK, *lines, ""]))

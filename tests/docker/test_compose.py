@@ -66,3 +66,11 @@ def test_databases_answer_before_others_start_and_no_engine_socket_is_mounted() 
     for service in services.values():
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), port
+
+
+def test_services_with_a_workspace_file_name_no_module() -> None:
+    """Dagster's command line refuses a workspace file and a module together."""
+    services = compose()["services"].values()
+    with_workspace = [s for s in services if "/opt/dagster/workspace.yaml" in s.get("command", [])]
+    assert len(with_workspace) == 2
+    assert all(s["environment"]["DAGSTER_MODULE_NAME"] == "" for s in with_workspace)
