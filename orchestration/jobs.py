@@ -28,7 +28,11 @@ def _job(
     )
 
 
-cookbook = _job("cookbook", dg.AssetSelection.all(), "The whole graph for one recipe or variant.")
+cookbook = _job(
+    "cookbook",
+    dg.AssetSelection.all() - _groups("tuning"),
+    "The whole graph for one recipe or variant, without looking at single thresholds.",
+)
 data = _job("data", _data, "From the crawl to the sampled corpus.")
 training = _job(
     "training",

@@ -47,6 +47,8 @@ class Workplace:
     root: Path
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
+    #: The manifests that were complete when a job was killed.
+    killed: dict[str, str] = field(default_factory=dict)
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

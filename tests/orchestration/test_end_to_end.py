@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import sys
@@ -27,7 +28,21 @@ DATA = (
 )  # fmt: skip
 
 
-def test_a_killed_job_continues_and_repeats_nothing(workplace: Workplace) -> None:
+def test_a_job_killed_at_a_random_moment_leaves_only_whole_artifacts(workplace: Workplace) -> None:
+    seconds = random.uniform(4, 30)
+    process = workplace.start(sys.executable, "-m", "orchestration.cli", "run", "mini")
+    time.sleep(seconds)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    for address, text in workplace.manifests().items():
+        manifest = json.loads(text)
+        folder = workplace.home / "lake" / address
+        sizes = {name: {"bytes": (folder / name).stat().st_size} for name in manifest["files"]}
+        assert sizes == manifest["files"], f"{address}, killed after {seconds:.1f} s"
+    workplace.killed = workplace.manifests()
+
+
+def test_a_job_killed_in_training_continues_and_repeats_nothing(workplace: Workplace) -> None:
     process = workplace.start(sys.executable, "-m", "orchestration.cli", "run", "mini")
     training = workplace.home / "lake" / "pretrained_model"
     deadline = time.monotonic() + 600
@@ -39,6 +54,7 @@ def test_a_killed_job_continues_and_repeats_nothing(workplace: Workplace) -> Non
     process.communicate()
     before = workplace.manifests()
     assert {"raw_code", "fuzzy_deduped_code"} <= {address.split("/")[0] for address in before}
+    assert {address: before[address] for address in workplace.killed} == workplace.killed
     output = workplace.cookbook("run", "mini")
     after = workplace.manifests()
     assert {address: after[address] for address in before} == before
