@@ -50,10 +50,15 @@ def detect(path: str) -> Detection:
     Detection(language='c', doc_type='code')
     """
     name = path.rsplit("/", 1)[-1]
+    return detect_split(name, name.rsplit(".", 1)[1] if "." in name else "")
+
+
+def detect_split(name: str, extension: str) -> Detection:
+    """The same for a name and an extension (without its dot) that were split before."""
     maps = language_maps()
     language = maps.filenames.get(name)
-    if language is None and "." in name:
-        language = maps.extensions.get(name.rsplit(".", 1)[1])
+    if language is None and extension:
+        language = maps.extensions.get(extension)
     return _typed(UNKNOWN if language is None else language)
 
 

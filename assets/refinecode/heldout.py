@@ -31,7 +31,7 @@ from assets.refinecode.mapping import UNCHANGED, Document, Outcome
 from assets.refinecode.transformed import transform as transformed
 
 STAGE = "heldout_code"
-VERSION = "1"
+VERSION = "2"
 #: Longer documents are left out: one file must not be a sizeable part of the score.
 MAX_DOCUMENT_BYTES = 20_000
 
@@ -57,7 +57,7 @@ def run(
     ``heldout`` is that table of ``selected_code``. Reasons of drops: ``not_code`` (data and prose
     say little of a code model), a filter rule, ``too_long`` (over 20 kB), or ``over_budget``.
     """
-    check_names(filters.thresholds)
+    check_names(filters.thresholds, filters.rules)
     outcomes: dict[str, Outcome] = {}
     rows: list[dict[str, object]] = []
     kept: dict[str, dict[str, object]] = {}
@@ -122,7 +122,7 @@ def _prepare(
                    "content_sha256": content_digest(repaired.content)}  # fmt: skip
         document = Document(document.doc_id, repaired.content, document.path, document.language,
                             document.doc_type, size)  # fmt: skip
-    verdict = judged(document, dict(filters.thresholds), filters.enabled)
+    verdict = judged(document, dict(filters.thresholds), filters.enabled, filters.rules)
     if verdict.verdict == DROPPED:
         return verdict, result
     if document.size_bytes > MAX_DOCUMENT_BYTES:

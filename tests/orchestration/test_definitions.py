@@ -10,9 +10,12 @@ import pytest
 HEAVY = ("torch", "transformers", "pyspark", "mlflow", "accelerate", "numba")
 
 ASSETS = {
+    "cluster_sizes", "duplicate_clusters", "duplicate_rates", "stg_duplicates", "top_clusters",
+    "vendoring",
     "algorithmic_corpus", "anneal_mix", "annealed_model", "base_scores", "chat_scores",
     "composition", "drop_reasons", "exact_deduped_code", "filtered_code", "funnel",
     "fuzzy_deduped_code", "heldout_code", "pretrained_model", "raw_code", "raw_web", "report",
+    "rule_overlaps", "rule_report", "filter_tuning", "stg_filter_verdicts",
     "sampled_corpus", "sampling_plan", "scoreboard", "selected_code", "sft_mix",
     "sft_stage1_model", "sft_stage1_set", "sft_stage2_model", "sft_stage2_set", "stg_decisions",
     "stg_filtered_documents", "study_comparison", "study_results", "teacher_scores",

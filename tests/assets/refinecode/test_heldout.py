@@ -30,10 +30,10 @@ def test_stage_repairs_filters_and_stays_within_the_budget(
         tails = "abcdefgh"
         return "\n".join(f"def {w}_{tails[i % 8]}(): return {w}" for i, w in enumerate(letters))
 
-    good = [document(code(seed, 40), path=f"{seed}.py") for seed in range(6)]
+    good = [document(code(seed, 40), path=f"{seed}.lua", language="lua") for seed in range(6)]
     header = document("# Copyright 2020 A\n" + code(9, 40), path="h.rb", language="ruby")
     tiny = document("x = 1", path="t.py")
-    long = document(code(7, 1500), path="l.py")
+    long = document(code(7, 1500), path="l.lua", language="lua")
     rows = [*good, header, tiny, long]
     budget = 4 * good[0]["size_bytes"]
     heldout.run(tmp_path, heldout=write(rows), transform=Transform(copyright=False),
@@ -48,5 +48,5 @@ def test_stage_repairs_filters_and_stays_within_the_budget(
     assert sum(row["size_bytes"] for row in kept.values()) <= budget
     assert not kept[header["doc_id"]]["content"].startswith("#")
     reasons = Counter(row["reason"] for row in judged.values())
-    assert reasons["code_num_words_min"] == 1 and reasons["too_long"] == 1
+    assert reasons["qsc_code_num_words"] == 1 and reasons["too_long"] == 1
     assert reasons["copyright"] == 1 and reasons["over_budget"] >= 2
