@@ -77,15 +77,88 @@ class Select(Section):
 
 
 class Dedup(Section):
-    """Exact and fuzzy deduplication (paper 2.1.1; levels: 6.1)."""
+    """Exact and fuzzy deduplication (paper 2.1.1; levels: 6.1).
 
-    level: Literal["file", "repository", "none"] = "file"
+    Bands come from ``preset``, from ``threshold`` and ``permutations`` (the weighted area of false
+    positives and negatives is least), or as ``bands`` x ``rows``; what is derived is filled in, so
+    the fields always say what will be done.
+    """
+
+    level: Literal[
+        "repository+file+chunk",
+        "repository+file",
+        "repository+chunk",
+        "file+chunk",
+        "chunk",
+        "file",
+        "repository",
+        "none",
+    ] = Field("file", description="what is compared and kept as one; a+b: first a, then b")
+    across: Literal["corpus", "language"] = Field(
+        "corpus", description="language: only files of the same language are compared"
+    )
     exact: bool = True
     fuzzy: bool = True
-    ngram: PositiveInt = Field(5, description="words in a shingle")
+    preset: Literal["paper", "stack", "verified"] | None = Field(
+        None, description="permutations, bands, rows and verification by a name"
+    )
+    threshold: float | None = Field(
+        None, gt=0, lt=1, description="Jaccard similarity that bands and rows are chosen for"
+    )
     permutations: PositiveInt = Field(2048, description="MinHash functions")
     bands: PositiveInt = 16
     rows: PositiveInt = Field(128, description="rows of a band")
+    ngram: PositiveInt = Field(5, description="tokens in a shingle")
+    unit: Literal["word", "char", "token"] = Field("word", description="what a token is")
+    sketch: Literal["fast", "exact"] = Field(
+        "fast", description="exact: independent permutations; fast: less error in less time"
+    )
+    verify: Literal["none", "signature", "exact"] = Field(
+        "none", description="compare pairs that share a band before they count as duplicates"
+    )
+    min_similarity: Fraction | None = Field(
+        None, description="of a verified pair; null: where the curve of the bands rises"
+    )
+    chunk_tokens: PositiveInt = Field(
+        4096, description="words between white space in a chunk (paper: 4096 tokens)"
+    )
+    against: list[str] = Field(
+        default=[], description="recipes whose kept files were there before: like ones are dropped"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive(cls, given: Any) -> Any:
+        """Fill in what a preset or a threshold decides; a different value beside it is an error."""
+        if not isinstance(given, dict):
+            return given
+        derived: dict[str, Any] = {}
+        preset, threshold = given.get("preset"), given.get("threshold")
+        if preset is not None and threshold is not None:
+            raise ValueError(f"give preset or threshold, found {preset!r} and {threshold!r}")
+        if preset in ("paper", "stack", "verified"):
+            from assets.refinecode.minhash import PRESETS
+
+            chosen = PRESETS[preset]
+            derived = {name: getattr(chosen.params, name)
+                       for name in ("permutations", "bands", "rows")}  # fmt: skip
+            if chosen.verify != "none":
+                derived |= {"verify": chosen.verify}
+                given = {"min_similarity": chosen.min_similarity, **given}
+        elif isinstance(threshold, float) and 0 < threshold < 1:
+            from assets.refinecode.minhash import choose_bands
+
+            permutations = given.get("permutations", 2048)
+            if isinstance(permutations, int) and permutations > 0:
+                bands, rows = choose_bands(threshold, permutations)
+                derived = {"bands": bands, "rows": rows}
+        for name, value in derived.items():
+            if given.get(name, value) != value:
+                what = f"preset {preset!r}" if preset else f"threshold {threshold:g}"
+                raise ValueError(
+                    f"{name}: {what} means {value}, found {given[name]!r}; leave one of them out"
+                )
+        return {**given, **derived}
 
     @model_validator(mode="after")
     def _fits(self) -> Dedup:
@@ -94,7 +167,26 @@ class Dedup(Section):
                 f"bands x rows = {self.bands * self.rows} needs at least that many permutations, "
                 f"found {self.permutations}"
             )
+        if self.against and not (self.fuzzy and "file" in self.levels):
+            raise ValueError(
+                "against: band hashes of earlier files are kept at level file with fuzzy: true, "
+                f"found level {self.level}, fuzzy {str(self.fuzzy).lower()}"
+            )
         return self
+
+    @property
+    def levels(self) -> tuple[Literal["repository", "file", "chunk"], ...]:
+        """The levels in the order of their passes; empty for ``none``."""
+        names: tuple[Literal["repository", "file", "chunk"], ...] = ("repository", "file", "chunk")
+        return tuple(name for name in names if name in self.level.split("+"))
+
+    @property
+    def floor(self) -> float:
+        """Similarity that a verified pair must reach: ``min_similarity``, else the threshold, else
+        ``(1 / bands)**(1 / rows)``."""
+        if self.min_similarity is not None:
+            return self.min_similarity
+        return self.threshold or float((1 / self.bands) ** (1 / self.rows))
 
 
 class Transform(Section):
@@ -105,12 +197,27 @@ class Transform(Section):
 
 
 class Filters(Section):
-    """Heuristic quality rules; a threshold of null switches a rule off."""
+    """Heuristic quality rules over the signals of a file (paper appendix A)."""
 
     enabled: bool = True
-    thresholds: dict[str, float | None] = Field(
-        default={}, description="rule name to threshold, where it differs from the rule table"
+    rules: Literal["opencoder", "cookbook"] = Field(
+        "cookbook", description="opencoder: the released filter; cookbook: its defects repaired"
     )
+    thresholds: dict[str, float | dict[Literal["min", "max", "equals"], float | None] | None] = (
+        Field(
+            default={},
+            description="signal to bound, where it differs from the rule table: a number for the "
+            "only bound of a rule, {min: , max: } for sides by name, null for no bound",
+        )
+    )
+
+    @model_validator(mode="after")
+    def _rules_exist(self) -> Filters:
+        if self.thresholds:
+            from assets.refinecode.filters.rules import check_names
+
+            check_names(self.thresholds, self.rules)
+        return self
 
 
 class Sample(Section):

@@ -10,7 +10,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,9 +99,14 @@ def run(recipe: str, job: str, folder: Path | None, heldout: tuple[str, ...]) ->
         click.echo(summary_text(key, settings))
 
 
-def execute(key: str, job: str) -> bool:
-    """Run the job's partition in this process; True when every step succeeded."""
-    from dagster import DagsterInstance
+def execute(
+    key: str, job: str, assets: Sequence[str] = (), ops: Mapping[str, Any] | None = None
+) -> bool:
+    """Run the job's partition in this process; True when every step succeeded.
+
+    ``assets`` runs only these, whatever job they are in; ``ops`` is the config of single ones.
+    """
+    from dagster import AssetKey, DagsterInstance
 
     from orchestration.definitions import defs
     from orchestration.home import bury_dead_runs, process_tag, register_recipes
@@ -111,10 +116,14 @@ def execute(key: str, job: str) -> bool:
     if buried := bury_dead_runs():
         log.info("%d interrupted runs marked as failed; what they finished is kept", buried)
     with DagsterInstance.get() as instance:
-        result = defs.resolve_job_def(job).execute_in_process(
+        definition = (
+            defs.resolve_implicit_global_asset_job_def() if assets else defs.resolve_job_def(job)
+        )
+        result = definition.execute_in_process(
             partition_key=key,
             instance=instance,
-            run_config=QUIET,
+            run_config={**QUIET, **({"ops": dict(ops)} if ops else {})},
+            asset_selection=[AssetKey(name) for name in assets] or None,
             raise_on_error=False,
             tags={"cookbook/process": process_tag()},
         )
@@ -175,6 +184,127 @@ def explain(path: str, recipe: str) -> None:
     from orchestration.stories import story
 
     click.echo(story(path, recipe))
+
+
+@main.command()
+@click.argument("signal")
+@click.option("--recipe", default="starter", show_default=True)
+@click.option("--table", default="", help="one rule table: python, data, others, ...  [all]")
+@click.option("--above", type=float, help="look at dropping files above this value")
+@click.option("--below", type=float, help="look at dropping files below this value")
+@click.option("--equals", type=float, help="look at dropping files of this value")
+@_explained
+def tune(
+    signal: str,
+    recipe: str,
+    table: str,
+    above: float | None,
+    below: float | None,
+    equals: float | None,
+) -> None:
+    """Look at one threshold of the filter (the rule's own unless given): what it and others would
+    drop, and what kept and dropped files near it cost the recipe's pretrained model."""
+    from assets.refinecode.tuning import current_cuts
+    from assets.refinecode.tuning_report import read_page
+    from assets.resources import Factory
+    from orchestration.home import setup as prepare
+
+    asked = [(c, t) for c, t in ((">", above), ("<", below), ("==", equals)) if t is not None]
+    if len(asked) > 1:
+        raise click.UsageError("give one of --above, --below and --equals")
+    comparison, threshold = asked[0] if asked else ("", None)
+    filters = load_recipe(recipe).filters
+    current_cuts(filters.rules, filters.thresholds, signal)  # refuse an unknown name right here
+    prepare(Settings.from_environment())
+    factory = Factory()
+    for asset in ("transformed_code", "pretrained_model"):
+        factory.held(asset, recipe)  # or say how to make it
+    factory.held("filtered_code", recipe).table("signals")
+    config = {"signal": signal, "table": table, "comparison": comparison, "threshold": threshold}
+    if not execute(recipe, "cookbook", ["filter_tuning"], {"filter_tuning": {"config": config}}):
+        sys.exit(1)
+    page = read_page(factory.held("filter_tuning", recipe).path)
+    click.echo("\n".join(["", page.thresholds, "", page.bands, "", page.headline, "",
+                          f"  plot     {page.files[0]}", f"  report   {page.report}"]))  # fmt: skip
+
+
+@main.command("filter")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...",
+                type=click.Path(exists=True, path_type=Path))  # fmt: skip
+@click.option("--rules", default="cookbook", show_default=True,
+              type=click.Choice(["cookbook", "opencoder"]), help="the rule set")  # fmt: skip
+@click.option("--format", "output", type=click.Choice(["table", "jsonl"]), default="table",
+              show_default=True, help="jsonl: every file with all signals")  # fmt: skip
+@click.option("--all", "show_kept", is_flag=True, help="list kept files, too")
+@_explained
+def filter_command(paths: tuple[Path, ...], rules: str, output: str, show_kept: bool) -> None:
+    """Say which files the quality rules drop, and why: rule, value, threshold."""
+    from orchestration.filter_files import filter_files
+
+    filter_files(paths, rules=rules, output=output, show_kept=show_kept, write=click.echo)  # type: ignore[arg-type]
+
+
+@main.command("dedup")
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path),
+              help="a new folder: kept/*.parquet and decisions.parquet")  # fmt: skip
+@click.option("--format", "kind", type=click.Choice(["parquet", "jsonl", "files"]),
+              help="what INPUT holds  [by its names]")  # fmt: skip
+@click.option("--preset", type=click.Choice(["paper", "stack", "verified"]),
+              help="verified, unless bands are given")  # fmt: skip
+@click.option("--threshold", type=float, help="similarity that bands and rows are chosen for")
+@click.option("--permutations", type=int)
+@click.option("--bands", type=int)
+@click.option("--rows", type=int)
+@click.option("--ngram", type=int, help="tokens in a shingle  [5]")
+@click.option("--unit", type=click.Choice(["word", "char", "token"]), help="  [word]")
+@click.option("--sketch", type=click.Choice(["fast", "exact"]), help="  [fast]")
+@click.option("--verify", type=click.Choice(["none", "signature", "exact"]))
+@click.option("--min-similarity", type=float, help="of a verified pair")
+@click.option("--level", help="file, repository, chunk, repository+file, ...  [file]")
+@click.option("--across", type=click.Choice(["corpus", "language"]), help="  [corpus]")
+@click.option("--chunk-tokens", type=int)
+@click.option("--exact/--no-exact", default=None, help="drop equal texts first  [yes]")
+@click.option("--fuzzy/--no-fuzzy", default=None, help="drop near-duplicates  [yes]")
+@click.option("--text-column", "text", default="content", show_default=True)
+@click.option("--id-column", "id", help="names a row in the decisions  [doc_id, or its place]")
+@click.option("--repository-column", "repository")
+@click.option("--path-column", "path")
+@click.option("--language-column", "language")
+@click.option("--stars-column", "stars", help="the most stars stay")
+@click.option("--popularity-percentile-column", "popularity_percentile",
+              help="stands in for stars")  # fmt: skip
+@click.option("--commit-time-column", "commit_time", help="then the latest stays")
+@_explained
+def dedup_command(source: Path, out: Path, kind: str | None, **options: Any) -> None:
+    """Deduplicate parquet, JSON lines or a folder of files: exact, then near-duplicates.
+
+    Without options: verified pairs of a Jaccard similarity of 0.7 or more on word 5-grams.
+    """
+    from dataclasses import fields
+
+    from assets.resources import Factory
+    from orchestration.dedup_files import dedup_files, dedup_params
+    from orchestration.dedup_inputs import Columns
+
+    columns = {field.name: options.pop(field.name) for field in fields(Columns)}
+    summary = dedup_files(source, out, dedup_params(options), spark=Factory().spark,
+                          columns=Columns(**columns), kind=kind)  # type: ignore[arg-type]  # fmt: skip
+    for line in summary.lines():
+        click.echo(line)
+    click.echo(f"kept rows          {out / 'kept'}\ndecisions          {out / 'decisions.parquet'}")
+
+
+@main.command("duplicates")
+@click.argument("path")
+@click.option("--recipe", default="starter", show_default=True)
+@click.option("--lines", default=120, show_default=True, help="of the diff, at most")
+@_explained
+def duplicates_command(path: str, recipe: str, lines: int) -> None:
+    """Show the duplicates of one file: which was kept, why, how alike they are, and a diff."""
+    from orchestration.duplicates import duplicates
+
+    click.echo(duplicates(path, recipe, lines))
 
 
 @main.command()

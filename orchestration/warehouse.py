@@ -44,6 +44,9 @@ MARTS = ("scoreboard", "study_results", "study_comparison")
 MODELS = (
     "stg_filtered_documents", "composition", "sampling_plan",
     "stg_decisions", "anneal_mix", "sft_mix", "drop_reasons", "funnel",
+    "stg_filter_verdicts", "rule_report", "rule_overlaps",
+    "stg_duplicates", "duplicate_clusters", "cluster_sizes", "top_clusters", "duplicate_rates",
+    "vendoring",
     *MARTS,
 )  # fmt: skip
 
@@ -65,6 +68,7 @@ _DECISIONS = (
     "raw_code", "selected_code", "exact_deduped_code", "fuzzy_deduped_code", "transformed_code",
     "filtered_code", "sampled_corpus",
 )  # fmt: skip
+_DEDUP = ("exact_deduped_code", "fuzzy_deduped_code")
 SAMPLING = (
     Plan("composition", ("filtered_code",)),
     Plan(
@@ -90,6 +94,13 @@ MIXES = (
     ),
     Plan("drop_reasons", _DECISIONS),
     Plan("funnel", _DECISIONS),
+    Plan("rule_report", ("filtered_code",)),
+    Plan("rule_overlaps", ("filtered_code",)),
+    Plan("duplicate_clusters", _DEDUP),
+    Plan("cluster_sizes", _DEDUP),
+    Plan("top_clusters", _DEDUP),
+    Plan("duplicate_rates", _DEDUP),
+    Plan("vendoring", _DEDUP),
 )
 
 

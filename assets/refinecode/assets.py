@@ -1,9 +1,12 @@
 """Dagster assets of RefineCode, raw-code branch (paper 2.1.1), in the paper's order."""
 
+from typing import Literal
+
 import dagster as dg
+from pydantic import Field
 
 from assets.lake import Artifact
-from assets.resources import Factory, recipe_asset, rows_conserved
+from assets.resources import Factory, describe, recipe_asset, rows_conserved
 
 
 @recipe_asset(
@@ -55,7 +58,7 @@ def exact_deduped_code(
     from assets.refinecode import exact_dedup
 
     dedup = factory.recipe(context).dedup
-    promised = dedup.exact and dedup.level == "file"
+    promised = dedup.exact and dedup.level == "file" and dedup.across == "corpus"
     return factory.produce(
         context,
         lambda out: exact_dedup.run(
@@ -65,7 +68,9 @@ def exact_deduped_code(
             spark=factory.spark(),
         ),
         inputs={"selected_code": selected_code},
-        params={"level": dedup.level, "exact": dedup.exact},
+        params=dedup.model_dump(
+            mode="json", include={"level", "across", "exact", "fuzzy", "chunk_tokens"}
+        ),
         version=exact_dedup.VERSION,
         conserves="selected_code/documents",
         checks=[lambda artifact: _no_exact_duplicate(artifact, promised)],
@@ -82,8 +87,11 @@ def fuzzy_deduped_code(
 ) -> dg.MaterializeResult:
     """One file of each cluster of near-duplicates (MinHash LSH, connected components)."""
     from assets.refinecode import fuzzy_dedup
+    from assets.refinecode.detection import plot_detection
 
     dedup = factory.recipe(context).dedup
+    earlier = {f"against_{i}": factory.held("fuzzy_deduped_code", recipe)
+               for i, recipe in enumerate(dedup.against)}  # fmt: skip
     return factory.produce(
         context,
         lambda out: fuzzy_dedup.run(
@@ -91,11 +99,17 @@ def fuzzy_deduped_code(
             documents=exact_deduped_code.table("documents"),
             params=dedup,
             spark=factory.spark(),
+            against=[artifact.path for artifact in earlier.values()],
         ),
-        inputs={"exact_deduped_code": exact_deduped_code},
-        params=dedup.model_dump(mode="json", exclude={"exact"}),
+        inputs={"exact_deduped_code": exact_deduped_code, **earlier},
+        # A preset or threshold stands in the numbers it means, an earlier recipe in the inputs.
+        params=dedup.model_dump(
+            mode="json", exclude={"exact", "preset", "threshold", "min_similarity", "against"}
+        )
+        | {"floor": dedup.floor},
         version=fuzzy_dedup.VERSION,
         conserves="exact_deduped_code/documents",
+        plot=lambda artifact: plot_detection(dedup),
     )
 
 
@@ -213,6 +227,74 @@ def sampled_corpus(
         params={"seed": recipe.seed},
         version=sample.VERSION,
         conserves="filtered_code/documents",
+    )
+
+
+class TuningConfig(dg.Config):
+    """Which threshold to look at. Left out, it is the one of the rule on that signal."""
+
+    signal: str = Field("qsc_code_frac_chars_top_2grams", description="full name of a signal")
+    table: str = Field("", description="rule table: python, data, others, ...; empty: all files")
+    comparison: Literal["", "<", ">", "=="] = Field("", description="what is dropped")
+    threshold: float | None = Field(None, description="in the unit of the signal")
+
+
+@recipe_asset(group_name="tuning", kinds={"python", "pytorch"})
+def filter_tuning(
+    context: dg.AssetExecutionContext,
+    factory: Factory,
+    config: TuningConfig,
+    transformed_code: Artifact,
+    filtered_code: Artifact,
+    pretrained_model: Artifact,
+) -> dg.MaterializeResult:
+    """One threshold of the filter: what others would drop, and bits per byte on both sides."""
+    from dataclasses import asdict
+
+    from assets.refinecode import tuning
+    from assets.refinecode.tuning_report import read_page
+
+    recipe = factory.recipe(context)
+    asked = tuning.Tuning(
+        signal=config.signal,
+        table=config.table,
+        comparison=config.comparison or None,
+        threshold=config.threshold,
+        seed=recipe.seed,
+    )
+    filters = recipe.filters
+    rules = tuning.current_cuts(filters.rules, filters.thresholds, config.signal)
+    artifact = factory.materialize(
+        tuning.STAGE,
+        lambda out: tuning.run(
+            out,
+            signals=filtered_code.table("signals"),
+            documents=transformed_code.table("documents"),
+            asked=asked,
+            rules=rules,
+            cost=tuning.model_cost(pretrained_model.path / "model"),
+        ),
+        {
+            "transformed_code": transformed_code,
+            "filtered_code": filtered_code,
+            "pretrained_model": pretrained_model,
+        },
+        asdict(asked),
+        tuning.VERSION,
+    )
+    page = read_page(artifact.path)
+    factory.record(context, artifact, tuning.STAGE, page.metrics, files=page.files)
+    return dg.MaterializeResult(
+        value=artifact,
+        metadata={
+            **describe(artifact),
+            **page.metrics,
+            "plot": dg.MetadataValue.md(page.plot),
+            "thresholds": dg.MetadataValue.md(page.thresholds),
+            "bands": dg.MetadataValue.md(page.bands),
+            "report": dg.MetadataValue.path(str(page.report)),
+        },
+        data_version=dg.DataVersion(artifact.digest),
     )
 
 

@@ -1,62 +1,44 @@
-"""What is compared and kept as one: a file, or a whole repository (paper 6.1, dedup level).
+"""Repositories as units: kept or dropped whole (paper 6.1, dedup level).
 
-At repository level the unit is the concatenation of a repository's files in path order; units are
-kept or dropped whole. Both dedup stages only see units, so the levels differ here and nowhere else.
+A repository is the concatenation of its files in path order. Equal hashes of its files' hashes are
+equal concatenations, so exact comparison moves no text. ``across: language`` makes one unit of a
+repository's files of each language, since only these are ever compared.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from assets.recipe import Dedup
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
-Level = Literal["file", "repository"]
-#: The column of a document that names its unit.
-UNIT_COLUMN: dict[Level, str] = {"file": "doc_id", "repository": "repository"}
+    from pyspark.sql import Column, DataFrame
 
 
-def units(facts: DataFrame, level: Level) -> DataFrame:
-    """One row a unit: unit, digest, and the columns the keep rule looks at.
+def repository_unit(params: Dedup) -> Column:
+    """The name of a document's unit: its repository, with ``:language`` across languages."""
+    from pyspark.sql import functions as F
 
-    ``digest`` is the content hash of a file, or the hash of the hashes of a repository's files in
-    path order, so equal digests are equal concatenations without moving any text. A repository
-    has the most stars, the highest percentile and the latest commit of its files.
+    if params.across == "corpus":
+        return F.col("repository")
+    return F.concat_ws(":", "repository", "language")
+
+
+def repository_facts(facts: DataFrame, params: Dedup) -> DataFrame:
+    """One row a unit: unit, language, digest, and the columns the keep rule looks at.
+
+    A repository has the most stars, the highest percentile and the latest commit of its files, and
+    the smallest id of them.
     """
     from pyspark.sql import functions as F
 
-    if level == "file":
-        return facts.select(
-            F.col("doc_id").alias("unit"),
-            F.col("content_sha256").alias("digest"),
-            "stars",
-            "popularity_percentile",
-            "commit_time",
-            "doc_id",
-        )
     files = F.sort_array(F.collect_list(F.struct("path", "doc_id", "content_sha256")))
     digests = F.transform(files, lambda file: file["content_sha256"])
-    return facts.groupBy(F.col("repository").alias("unit")).agg(
+    return facts.groupBy(repository_unit(params).alias("unit")).agg(
+        F.min("language").alias("language"),
         F.sha2(F.concat_ws(",", digests), 256).alias("digest"),
         F.max("stars").alias("stars"),
         F.max("popularity_percentile").alias("popularity_percentile"),
         F.max("commit_time").alias("commit_time"),
         F.min("doc_id").alias("doc_id"),
     )
-
-
-def dropped_documents(
-    facts: DataFrame, dropped_units: DataFrame, level: Level, reason: str
-) -> DataFrame:
-    """The documents of the dropped units, as ``drop_documents`` wants them.
-
-    ``dropped_units`` has unit, survivor (the unit that stays) and jaccard (their similarity).
-    """
-    from pyspark.sql import functions as F
-
-    detail = F.format_string("duplicate_of=%s jaccard=%.4f", "survivor", "jaccard")
-    told = dropped_units.select("unit", F.lit(reason).alias("reason"), detail.alias("detail"))
-    if level == "file":
-        return told.withColumnRenamed("unit", "doc_id")
-    documents = facts.select("doc_id", F.col("repository").alias("unit"))
-    return documents.join(told, "unit").select("doc_id", "reason", "detail")

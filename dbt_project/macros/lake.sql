@@ -3,6 +3,7 @@
 {% macro lake_tables() -%}
     {% set documents = 'doc_id varchar, repository varchar, path varchar, language varchar, doc_type varchar, license varchar, size_bytes bigint' %}
     {% set decisions = 'doc_id varchar, stage varchar, verdict varchar, reason varchar, detail varchar, repository varchar, path varchar, language varchar, size_bytes bigint' %}
+    {% set verdicts = 'doc_id varchar, repository varchar, path varchar, language varchar, doc_type varchar, size_bytes bigint, kept boolean, rules varchar[]' %}
     {% set examples = 'example_id varchar, repository varchar, kind varchar' %}
     {% set scores = 'benchmark varchar, metric varchar, value double, low double, high double, n bigint, model varchar, chat boolean' %}
     {{ return({
@@ -18,6 +19,7 @@
         'transformed_code_decisions': decisions,
         'filtered_code_documents': documents,
         'filtered_code_decisions': decisions,
+        'filtered_code_signals': verdicts,
         'sampled_corpus_documents': documents,
         'sampled_corpus_decisions': decisions,
         'algorithmic_corpus_documents': documents,

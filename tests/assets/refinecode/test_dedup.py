@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from assets.documents import content_digest, read_table
 from assets.recipe import Dedup
 from assets.refinecode import exact_dedup, fuzzy_dedup
-from assets.refinecode.minhash import jaccard, shingle_set
+from assets.refinecode.band_index import BandIndexError
+from assets.refinecode.minhash import SketchParams, shingle_sets, similarities
 from tests.assets.refinecode.conftest import Row, document, outcome, words
 
 Write = Callable[..., Path]
@@ -26,6 +28,17 @@ def _near(seed: int, changed: int, **more: Any) -> Row:
     text = words(seed, 400)
     text[100 : 100 + changed] = words(1000 + seed + changed, changed)
     return document(" ".join(text) + "\n", path=f"{seed}-{changed}.py", **more)
+
+
+def _jaccard(left: Row, right: Row) -> float:
+    sets = shingle_sets(pa.array([left["content"], right["content"]]), SketchParams())
+    return float(similarities(sets, np.array([0]), np.array([1]))[0])
+
+
+def _run(out: Path, documents: Path, params: Dedup, spark: Any, **more: Any) -> Path:
+    out.mkdir()
+    fuzzy_dedup.run(out, documents=documents, params=params, spark=spark, **more)
+    return out
 
 
 @pytest.mark.spark
@@ -77,7 +90,7 @@ def test_near_duplicates_collapse_and_say_how_alike_they_are(
     gone = [close, closer, short[0], empty[1]]
     assert kept.keys() == {r["doc_id"] for r in rows} - {r["doc_id"] for r in gone}
     for row in (close, closer):
-        true = jaccard(*(shingle_set(r["content"], 5) for r in (best, row)))
+        true = _jaccard(best, row)
         decision = judged[row["doc_id"]]
         assert decision["reason"] == "near_duplicate"
         assert decision["detail"] == f"duplicate_of={best['doc_id']} jaccard={true:.4f}"
@@ -153,14 +166,136 @@ def test_level_none_keeps_everything(spark: Any, write: Write, tmp_path: Path) -
         assert len(kept) == 3
 
 
-def test_a_bucket_that_spans_batches_is_one_star() -> None:
-    nodes = list(range(10, 20))
-    batches = [
-        pa.record_batch({"node": pa.array(nodes[a:b], pa.int64()),
-                         "key": pa.array([-3] + [7] * (b - a - 1) if a == 0 else [7] * (b - a),
-                                         pa.int64())})
-        for a, b in ((0, 4), (4, 5), (5, 10))
-    ]  # fmt: skip
-    [edges] = fuzzy_dedup.star_edges(iter(batches))
-    assert edges.column("low").to_pylist() == [11] * 8
-    assert np.array_equal(edges.column("high").to_numpy(), np.arange(12, 20))
+@pytest.mark.spark
+def test_repositories_first_then_files(spark: Any, write: Write, tmp_path: Path) -> None:
+    """A fork goes whole although its files differ a little; then single files meet their like."""
+    texts = [" ".join(words(seed, 300)) for seed in range(4)]
+
+    def repository(name: str, texts: list[str], **more: Any) -> list[Row]:
+        return [document(text, path=f"{i}.py", repository=name, **more)
+                for i, text in enumerate(texts)]  # fmt: skip
+
+    original = repository("pypi/one@1", texts, stars=5)
+    fork = repository("pypi/fork@1", [*texts[:3], texts[3] + " more"], stars=4)
+    vendor = repository(
+        "pypi/vendor@1", [texts[2], texts[1] + " again", " ".join(words(9, 2000))], stars=3
+    )
+    rows = [*original, *fork, *vendor]
+    params = PARAMS.model_copy(update={"level": "repository+file"})
+    out = tmp_path / "out"
+    out.mkdir()
+    fuzzy_dedup.dedup_files(write(rows, files=2), out, params, spark)
+    judged = {row["doc_id"]: row for row in read_table(out / "decisions").to_pylist()}
+    kept = {row["doc_id"]: row for row in read_table(out / "documents").to_pylist()}
+    assert judged.keys() == {row["doc_id"] for row in rows}
+    assert kept.keys() == {row["doc_id"] for row in [*original, vendor[2]]}
+    assert {judged[row["doc_id"]]["detail"].split()[0] for row in fork} == {
+        "duplicate_of=pypi/one@1"
+    }
+    assert judged[vendor[0]["doc_id"]]["detail"] == (
+        f"duplicate_of={original[2]['doc_id']} jaccard=1.0000"
+    )
+    assert judged[vendor[1]["doc_id"]]["detail"] == (
+        f"duplicate_of={original[1]['doc_id']} jaccard={_jaccard(original[1], vendor[1]):.4f}"
+    )
+
+
+@pytest.mark.spark
+def test_duplicated_chunks_are_cut_out(spark: Any, write: Write, tmp_path: Path) -> None:
+    first, own = words(1, 200), words(2, 100)
+    best = document(" ".join(first) + "\n", path="best.py", stars=3)
+    part = document(" ".join([*own, *first[50:150]]), path="part.py", stars=2)
+    copy = document("  " + " ".join(first), path="copy.py", stars=1)
+    twice = document("\n".join([*words(3, 50), *words(3, 50)]), path="twice.py")
+    rows = [best, part, copy, twice]
+    params = PARAMS.model_copy(update={"level": "chunk", "chunk_tokens": 50})
+    for name, stage in (("exact", exact_dedup), ("fuzzy", fuzzy_dedup)):
+        out = tmp_path / name
+        out.mkdir()
+        stage.run(out, documents=write(rows, files=2), params=params, spark=spark)
+        kept, judged = outcome(out, rows, stage.STAGE)
+        assert kept[best["doc_id"]] == best
+        changed = judged[part["doc_id"]]
+        told = f"duplicate_of={best['doc_id']} jaccard=1.0000 chunks="
+        assert (changed["verdict"], changed["reason"]) == ("changed", "duplicate_chunks")
+        assert changed["detail"] == told + "2/4"
+        left = kept[part["doc_id"]]
+        assert left["content"] == " ".join(own) + " " and left["size_bytes"] == len(left["content"])
+        assert left["content_sha256"] == content_digest(left["content"])
+        assert kept[twice["doc_id"]]["content"] == "\n".join(words(3, 50)) + "\n"
+        assert judged[copy["doc_id"]]["verdict"] == "dropped"
+        assert judged[copy["doc_id"]]["detail"] == told + "4/4"
+
+
+@pytest.mark.spark
+def test_across_language_only_compares_files_of_one_language(
+    spark: Any, write: Write, tmp_path: Path
+) -> None:
+    rows = [_near(1, changed, language=language, stars=changed)
+            for language in ("python", "java") for changed in (0, 3)]  # fmt: skip
+    for index, row in enumerate(rows):
+        row["doc_id"] = f"{index:064x}"
+    params = PARAMS.model_copy(update={"across": "language"})
+    kept, judged = outcome(
+        _run(tmp_path / "a", write(rows), params, spark), rows, fuzzy_dedup.STAGE
+    )
+    assert kept.keys() == {rows[1]["doc_id"], rows[3]["doc_id"]}
+    assert judged[rows[0]["doc_id"]]["detail"].startswith(f"duplicate_of={rows[1]['doc_id']}")
+    out = tmp_path / "exact"
+    out.mkdir()
+    same = [dict(row, content=rows[0]["content"], content_sha256=rows[0]["content_sha256"],
+                 size_bytes=rows[0]["size_bytes"]) for row in rows]  # fmt: skip
+    exact_dedup.run(out, documents=write(same), params=params, spark=spark)
+    kept, _ = outcome(out, same, exact_dedup.STAGE)
+    assert sorted(row["language"] for row in kept.values()) == ["java", "python"]
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("verify", ["exact", "signature"])
+def test_verification_sends_candidates_below_the_floor_away(
+    spark: Any, write: Write, tmp_path: Path, verify: str
+) -> None:
+    rows = [_near(seed, changed, stars=200 - changed)
+            for seed in range(6) for changed in (0, 4, 40, 120)]  # fmt: skip
+    wide = Dedup(permutations=256, bands=64, rows=4)
+    params = wide.model_copy(update={"verify": verify, "min_similarity": 0.9})
+    loose, judged = outcome(_run(tmp_path / "a", write(rows), wide, spark), rows, fuzzy_dedup.STAGE)
+    assert len(loose) == 6
+    kept, judged = outcome(
+        _run(tmp_path / "b", write(rows), params, spark), rows, fuzzy_dedup.STAGE
+    )
+    for at in range(0, len(rows), 4):
+        best, near, *far = rows[at : at + 4]
+        true = _jaccard(best, near)
+        assert true > 0.95 and all(_jaccard(best, row) < 0.85 for row in far)
+        detail = f"duplicate_of={best['doc_id']} jaccard={true:.4f}"
+        assert judged[near["doc_id"]]["detail"] == detail
+        assert kept.keys() >= {row["doc_id"] for row in [best, *far]}
+
+
+@pytest.mark.spark
+def test_a_new_crawl_is_compared_with_what_earlier_ones_kept(
+    spark: Any, write: Write, tmp_path: Path
+) -> None:
+    params = PARAMS.model_copy(update={"verify": "exact", "min_similarity": 0.7})
+    old = [_near(seed, 0, stars=1) for seed in range(5)] + [_near(4, 3)]
+    first = _run(tmp_path / "first", write(old), params, spark)
+    index = read_table(first / "bands")
+    assert index.column_names == ["doc_id", "keys"] and index.num_rows == 5
+    near = _near(2, 6, stars=99)
+    fresh, fresh_copy = _near(7, 0), _near(7, 2)
+    again = _near(3, 0, stars=99)  # the very same file
+    rows = [near, fresh, fresh_copy, again]
+    second = _run(tmp_path / "second", write(rows), params, spark, against=[first])
+    kept, judged = outcome(second, rows, fuzzy_dedup.STAGE)
+    assert len(kept) == 1 and kept.keys() < {fresh["doc_id"], fresh_copy["doc_id"]}
+    assert judged[near["doc_id"]]["detail"] == (
+        f"duplicate_of={old[2]['doc_id']} jaccard={_jaccard(near, old[2]):.4f}"
+    )
+    assert judged[again["doc_id"]]["detail"] == f"duplicate_of={old[3]['doc_id']} jaccard=1.0000"
+    assert read_table(second / "bands")["doc_id"].to_pylist() == list(kept)
+    other = params.model_copy(update={"ngram": 4})
+    with pytest.raises(BandIndexError, match=r"bands\.json: .*ngram: 5 there, 4 here"):
+        _run(tmp_path / "third", write(rows), other, spark, against=[first])
+    with pytest.raises(BandIndexError, match="not found"):
+        _run(tmp_path / "fourth", write(rows), params, spark, against=[tmp_path])
