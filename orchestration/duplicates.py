@@ -11,7 +11,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ _FACTS = ("doc_id", "repository", "path", "language", "stars", "popularity_perce
           "commit_time", "size_bytes")  # fmt: skip
 _ALTERNATIVES = 8
 _MEMBERS = 40
-_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -276,9 +275,9 @@ def keep_key(row: dict[str, Any]) -> tuple[Any, ...]:
     """Sort key of the keep rule, best first, as :func:`assets.refinecode.mapping.keep_order`."""
     stars, percentile = row["stars"], row["popularity_percentile"]
     stand_in = percentile if stars is None and percentile is not None else -1.0
-    commit = row["commit_time"] or _NEVER
-    return (-(stars if stars is not None else -1), -stand_in, -commit.timestamp()
-            if commit is not _NEVER else float("inf"), row["doc_id"])  # fmt: skip
+    commit = row["commit_time"]
+    latest = -commit.timestamp() if commit else float("inf")
+    return -(-1 if stars is None else stars), -stand_in, latest, row["doc_id"]
 
 
 def keep_reason(kept: dict[str, Any], other: dict[str, Any]) -> str:

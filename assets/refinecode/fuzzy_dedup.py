@@ -9,17 +9,12 @@ follow each other: repositories, then files, then chunks.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from assets.documents import DROPPED, read_table, write_table
 from assets.recipe import Dedup
-from assets.refinecode import exact_dedup
 from assets.refinecode.band_index import (
     band_table,
     earlier_node,
@@ -74,26 +69,6 @@ def run(
         if params.fuzzy and "file" in params.levels and drops is not None:
             bands = spark.read.schema(_BANDS).parquet(str(Path(work) / "file" / "bands"))
             write_index(spark, bands, drops, params, out)
-
-
-def dedup_files(documents: Path, out: Path, params: Dedup, spark: SparkSession) -> None:
-    """Exact and fuzzy deduplication in one: fill ``out/documents`` and ``out/decisions``.
-
-    ``documents`` and ``out/documents`` are parquet folders in DOCUMENT_SCHEMA; there is one
-    decision a document, by the stage that dropped or changed it, or else the first.
-    """
-    with tempfile.TemporaryDirectory(prefix=".dedup-", dir=out) as work:
-        exact, fuzzy = Path(work) / "exact", Path(work) / "fuzzy"
-        exact.mkdir()
-        fuzzy.mkdir()
-        exact_dedup.run(exact, documents=documents, params=params, spark=spark)
-        run(fuzzy, documents=exact / "documents", params=params, spark=spark)
-        first, last = read_table(exact / "decisions"), read_table(fuzzy / "decisions")
-        told = {row["doc_id"]: row for row in last.to_pylist() if row["verdict"] != "kept"}
-        rows = [told.get(row["doc_id"], row) if row["verdict"] != DROPPED else row
-                for row in first.to_pylist()]  # fmt: skip
-        write_table(out / "decisions", pa.Table.from_pylist(rows, schema=first.schema))
-        shutil.move(fuzzy / "documents", out / "documents")
 
 
 _BANDS = "unit string, node bigint, keys binary"

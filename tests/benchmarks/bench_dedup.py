@@ -211,8 +211,8 @@ def compare_whole(
               f"{size / (whole - start):>9.1f}")  # fmt: skip
     pairs = list(zip(seconds["whole-ours", "all"], seconds["whole-rensa", "all"], strict=True))
     ratios = [theirs / ours for ours, theirs in pairs]
-    print(f"ratio with start {statistics.median(ratios):.1f} [{min(ratios):.1f}, "
-          f"{max(ratios):.1f}], without {work['whole-rensa'] / work['whole-ours']:.1f}")  # fmt: skip
+    spread = f"{statistics.median(ratios):.1f} [{min(ratios):.1f}, {max(ratios):.1f}]"
+    print(f"ratio with start {spread}, without {work['whole-rensa'] / work['whole-ours']:.1f}")
 
 
 def write_documents(texts: list[str], folder: Path) -> None:

@@ -51,7 +51,7 @@ class Sketches:
         self._band_factors = draw.randint(0, 1 << 64, params.rows, dtype=np.uint64) | np.uint64(1)
 
     def signatures(self, hashes: U64, stops: I64) -> U32:
-        """[n, permutations] of sets ``hashes[stops[i - 1]:stops[i]]``; 2**32 - 1 for an empty one."""
+        """[n, permutations] of sets ``hashes[stops[i - 1]:stops[i]]``; empty ones 2**32 - 1."""
         out = np.empty((len(stops), self._params.permutations), np.uint32)
         _signatures(hashes, stops, self._a, self._b, self._round_a, self._round_b, out)
         return out

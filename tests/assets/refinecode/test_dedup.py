@@ -182,10 +182,13 @@ def test_repositories_first_then_files(spark: Any, write: Write, tmp_path: Path)
     )
     rows = [*original, *fork, *vendor]
     params = PARAMS.model_copy(update={"level": "repository+file"})
-    out = tmp_path / "out"
+    first, out = tmp_path / "first", tmp_path / "out"
+    first.mkdir()
     out.mkdir()
-    fuzzy_dedup.dedup_files(write(rows, files=2), out, params, spark)
-    judged = {row["doc_id"]: row for row in read_table(out / "decisions").to_pylist()}
+    exact_dedup.run(first, documents=write(rows, files=2), params=params, spark=spark)
+    fuzzy_dedup.run(out, documents=first / "documents", params=params, spark=spark)
+    judged = {row["doc_id"]: row for folder in (first, out)
+              for row in read_table(folder / "decisions").to_pylist()}  # fmt: skip
     kept = {row["doc_id"]: row for row in read_table(out / "documents").to_pylist()}
     assert judged.keys() == {row["doc_id"] for row in rows}
     assert kept.keys() == {row["doc_id"] for row in [*original, vendor[2]]}

@@ -87,6 +87,7 @@ def _wait_for(ready: Callable[[], bool], running: list[subprocess.Popen[bytes]])
 
 
 @pytest.mark.cluster
+@pytest.mark.timeout(900)
 def test_a_cluster_keeps_what_the_local_session_keeps(
     master: str, write: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -106,7 +107,7 @@ def test_a_cluster_keeps_what_the_local_session_keeps(
                        "PYTHONPATH": project}  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-c", _RUN, str(documents), str(out)],
-            env=environment, cwd=tmp_path, text=True, capture_output=True, timeout=240,
+            env=environment, cwd=tmp_path, text=True, capture_output=True, timeout=400,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         results.append((done.stdout, [read_table(out / t) for t in ("documents", "decisions")]))

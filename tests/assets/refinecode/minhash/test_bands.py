@@ -171,6 +171,7 @@ def test_unknown_names_are_errors() -> None:
         from assets.refinecode.minhash import shingling  # type: ignore[attr-defined]  # noqa: F401
 
 
+@pytest.mark.slow
 def test_hashes_are_those_of_a_plain_processor(tmp_path: Path) -> None:
     """Compiled for the oldest x86-64, or whatever is plain elsewhere, the numbers are the same."""
     code = (
