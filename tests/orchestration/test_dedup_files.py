@@ -79,6 +79,7 @@ def test_rows_that_stay_keep_all_their_columns(session: Any, tmp_path: Path) -> 
     assert summary.bytes_kept == sum(len(row["text"] or "") for row in kept.to_pylist())
 
 
+@pytest.mark.slow  # the stages have their own tests
 @pytest.mark.spark
 def test_json_lines_and_the_first_row_stays(session: Any, tmp_path: Path) -> None:
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
@@ -143,6 +144,7 @@ def test_it_keeps_what_the_stages_keep(session: Any, write: Any, tmp_path: Path)
             assert f"{told['similarity']:.4f}" in row["detail"]
 
 
+@pytest.mark.slow  # the stages have their own tests
 @pytest.mark.spark
 def test_whole_repositories_name_the_repository_that_stays(session: Any, tmp_path: Path) -> None:
     table = pa.table({
@@ -156,6 +158,7 @@ def test_whole_repositories_name_the_repository_that_stays(session: Any, tmp_pat
     assert decisions(out)["0"]["duplicate_of"] == "b"
 
 
+@pytest.mark.slow  # the stages have their own tests
 @pytest.mark.spark
 def test_chunks_that_repeat_are_cut_out_of_the_text(session: Any, tmp_path: Path) -> None:
     first, second, third = (" ".join(words(seed, 64)) for seed in (1, 2, 3))
