@@ -44,11 +44,11 @@ def _explained(command: Command) -> Command:
 @click.option("--verbose", is_flag=True, help="log what the libraries say, too")
 def main(verbose: bool) -> None:
     """Open Cookbook: the OpenCoder recipe as running software."""
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(lambda record: verbose or record.name == "cookbook"
+                      or record.levelno >= logging.WARNING)  # fmt: skip
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[handler])
     log.setLevel(logging.INFO)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(lambda record: verbose or record.name == "cookbook"
-                          or record.levelno >= logging.WARNING)  # fmt: skip
     if not verbose:
         warnings.filterwarnings("ignore", message=".* is currently in (beta|preview)")
 
