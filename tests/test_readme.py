@@ -28,7 +28,8 @@ def test_picture_shows_exactly_the_assets() -> None:
     picture = re.search(r"```mermaid\n(.*?)```", README, re.S)
     assert picture is not None
     words = set(re.findall(r"\b[a-z]+_[a-z0-9_]+\b|\breport\b|\bfunnel\b|\btokenizer\b|"
-                           r"\bcomposition\b|\bscoreboard\b|\bvendoring\b", picture.group(1)))  # fmt: skip
+                           r"\bcomposition\b|\bscoreboard\b|\bvendoring\b",
+                           picture.group(1)))  # fmt: skip
     assert words == {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()}
 
 
