@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from assets.documents import CHANGED, DOCUMENT_SCHEMA, DROPPED, KEPT, content_digest
-from assets.refinecode.mapping import DOCUMENT_COLUMNS, ddl, sorted_by_id, write_parquet
+from assets.refinecode.mapping import DOCUMENT_COLUMNS, ddl, write_judged
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -121,7 +121,6 @@ def cut_documents(
 ) -> None:
     """Write ``out/documents`` and ``out/decisions``: without ``drops`` (doc_id, reason, detail) and
     without the chunks of ``cut``. A file whose rest is white space is dropped too."""
-    from pyspark import StorageLevel
     from pyspark.sql import functions as F
 
     cut = cut.withColumnsRenamed({"survivor": "_survivor", "jaccard": "_jaccard",
@@ -136,24 +135,7 @@ def cut_documents(
     judged = told.select(
         *DOCUMENT_COLUMNS, "_reason", "_detail", "_chunks", "_survivor", "_jaccard"
     ).mapInArrow(_cutter(words), f"{ddl(DOCUMENT_SCHEMA)}, {verdicts}")
-    judged = sorted_by_id(spark, judged).persist(StorageLevel.MEMORY_AND_DISK)
-    try:
-        kept = judged.where(F.col("_verdict") != DROPPED).select(*DOCUMENT_COLUMNS)
-        write_parquet(kept, out / "documents")
-        decisions = judged.select(
-            "doc_id",
-            F.lit(stage).alias("stage"),
-            F.col("_verdict").alias("verdict"),
-            F.col("_reason").alias("reason"),
-            F.col("_detail").alias("detail"),
-            "repository",
-            "path",
-            "language",
-            F.col("_size_bytes").alias("size_bytes"),
-        )
-        write_parquet(decisions, out / "decisions")
-    finally:
-        judged.unpersist()
+    write_judged(spark, judged, out, stage)
 
 
 def _cutter(words: int) -> Callable[[Batches], Batches]:

@@ -94,8 +94,6 @@ def map_documents(
     runs once a document. A changed document gets the new content, its hash and its size, and keeps
     its ``doc_id``; its decision carries the size it had before.
     """
-    from pyspark import StorageLevel
-    from pyspark.sql import functions as F
 
     def apply(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -104,6 +102,18 @@ def map_documents(
 
     schema = f"{ddl(DOCUMENT_SCHEMA)}, _verdict string, _reason string, _detail string, "
     mapped = read_documents(spark, documents).mapInArrow(apply, schema + "_size_bytes bigint")
+    write_judged(spark, mapped, out, stage)
+
+
+def write_judged(spark: SparkSession, mapped: DataFrame, out: Path, stage: str) -> None:
+    """Fill ``out/documents`` and ``out/decisions`` from documents with their outcome.
+
+    ``mapped`` has the columns of a document and ``_verdict``, ``_reason``, ``_detail`` and
+    ``_size_bytes`` (of the document as it came); it is computed once.
+    """
+    from pyspark import StorageLevel
+    from pyspark.sql import functions as F
+
     judged = sorted_by_id(spark, mapped).persist(StorageLevel.MEMORY_AND_DISK)
     try:
         kept = judged.where(F.col("_verdict") != DROPPED).select(*DOCUMENT_COLUMNS)
