@@ -42,6 +42,7 @@ class Source(Section):
     manifest: Literal["starter"] | None = Field(None, description="pinned release archives")
     tier: Literal["core", "extended"] = Field("core", description="extended adds 9 archives")
     only: list[str] = Field(default=[], description="names of the manifest to keep; empty: all")
+    without: list[str] = Field(default=[], description="names of the manifest to leave out")
     folder: str | None = Field(None, description="a folder of your own: each sub-folder that is a "
                                "git checkout is a repository, else the folder is one")  # fmt: skip
     git: str | None = Field(None, description="a git checkout: its tracked files at HEAD")

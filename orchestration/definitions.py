@@ -6,7 +6,6 @@ Nothing here imports torch, transformers, mlflow or pyspark: a test looks at ``s
 from __future__ import annotations
 
 import dagster as dg
-from dagster_dbt import DbtCliResource
 
 import assets.anneal.assets
 import assets.crawl.assets
@@ -19,6 +18,7 @@ import assets.web.assets
 from assets.resources import Factory, LakeIOManager
 from orchestration import sensors
 from orchestration.ablations import ablations
+from orchestration.dbt import InstalledDbt
 from orchestration.jobs import JOBS
 from orchestration.schedules import weekly_recrawl
 from orchestration.warehouse import DBT, PROJECT, warehouse_assets
@@ -51,7 +51,7 @@ defs = dg.Definitions(
     resources={
         "factory": Factory(),
         "io_manager": LakeIOManager(),
-        "dbt": DbtCliResource(
+        "dbt": InstalledDbt(
             project_dir=str(PROJECT), profiles_dir=str(PROJECT), dbt_executable=str(DBT)
         ),
         "pipes": dg.PipesSubprocessClient(),

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 from assets.recipe import recipe_files
+from assets.refinecode.kernels import compile_kernels, compiled
 from assets.resources import RECIPES
 from assets.settings import Settings
 
@@ -46,6 +48,9 @@ def setup(settings: Settings) -> None:
     shutil.copyfile(CHECKOUT / "orchestration" / "dagster.yaml", home / "dagster.yaml")
     (settings.home / "mlflow" / "artifacts").mkdir(parents=True, exist_ok=True)
     manifest()
+    if not compiled():
+        log.info("compiling the kernels for this machine (half a minute, once)")
+        subprocess.run([sys.executable, "-m", compile_kernels.__module__], cwd=CHECKOUT, check=True)
     export_environment(settings)
     _teach_activation(Path(sys.prefix) / "bin")
     register_recipes(sorted(recipe_files()))

@@ -6,6 +6,22 @@ from pathlib import Path
 
 import pytest
 
+#: Tests that share a state of their own, or a Spark session, run in one process; the longest first.
+GROUPS = ("end_to_end", "spark")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let several processes share the suite (pytest-xdist, ``--dist=loadgroup``)."""
+
+    def group(item: pytest.Item) -> str:
+        if item.path.stem == "test_end_to_end":
+            return "end_to_end"
+        return "spark" if item.get_closest_marker("spark") else str(item.path)
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: GROUPS.index(g) if (g := group(item)) in GROUPS else len(GROUPS))
+
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:

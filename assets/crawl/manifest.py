@@ -86,27 +86,31 @@ def starter() -> tuple[Entry, ...]:
 def load(
     tier: Literal["core", "extended"] = "core",
     only: Sequence[str] = (),
+    without: Sequence[str] = (),
     entries: Sequence[Entry] | None = None,
 ) -> list[Entry]:
     """The entries of a tier (``extended`` includes ``core``), in the order of their names.
 
-    ``only`` keeps the named ones, by package name (all its versions) or by repository name;
-    ``entries`` replaces the starter manifest. Raises ``CrawlError`` for a name that is not there.
+    ``only`` keeps the named ones, whatever their tier, and ``without`` leaves the named ones out,
+    by package name (all its versions) or by repository name; ``entries`` replaces the starter
+    manifest. Raises ``CrawlError`` for a name that is not there.
     """
     known = list(starter() if entries is None else entries)
-    chosen = [e for e in known if tier == "extended" or e.tier == "core"]
-    if not only:
-        return chosen
     names = {e.name for e in known} | {e.repository for e in known}
-    for name in only:
-        if name not in names:
-            close = difflib.get_close_matches(name, sorted(names), n=3)
-            raise CrawlError(
-                f"crawl.source.only: {name!r} is not in the manifest; expected a package name or "
-                f"registry/name@version, close ones: {close or sorted({e.name for e in known})}"
-            )
-    # an archive that is asked for by name is meant, whatever its tier
-    return [e for e in known if e.name in only or e.repository in only]
+    for key, wanted in (("only", only), ("without", without)):
+        for name in wanted:
+            if name not in names:
+                close = difflib.get_close_matches(name, sorted(names), n=3)
+                raise CrawlError(
+                    f"crawl.source.{key}: {name!r} is not in the manifest; expected a package name "
+                    "or registry/name@version, close ones: "
+                    f"{close or sorted({e.name for e in known})}"
+                )
+    if only:  # an archive that is asked for by name is meant, whatever its tier
+        chosen = [e for e in known if e.name in only or e.repository in only]
+    else:
+        chosen = [e for e in known if tier == "extended" or e.tier == "core"]
+    return [e for e in chosen if e.name not in without and e.repository not in without]
 
 
 def popularity_percentiles(entries: Sequence[Entry] | None = None) -> dict[str, float | None]:

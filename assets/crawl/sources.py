@@ -72,7 +72,7 @@ def pinned(params: Crawl) -> list[manifest.Entry]:
     """The manifest entries to fetch for this crawl; none for folders and git checkouts."""
     if params.source.manifest is None:
         return []
-    return manifest.load(params.source.tier, params.source.only)
+    return manifest.load(params.source.tier, params.source.only, params.source.without)
 
 
 def source_fingerprint(params: Crawl) -> str:

@@ -65,6 +65,12 @@ class Workplace:
     def cookbook(self, *arguments: str) -> str:
         return self.run(sys.executable, "-m", "orchestration.cli", *arguments)
 
+    def enter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """This process works on the same state, too."""
+        for name, value in self.environment.items():
+            if name.startswith(("COOKBOOK_", "DAGSTER_")):
+                monkeypatch.setenv(name, value)
+
     def manifests(self) -> dict[str, str]:
         """Every complete artifact of the lake: address to manifest text."""
         return {

@@ -79,7 +79,7 @@ def test_training_resumed_from_its_checkpoint(workplace: Workplace) -> None:
 def test_every_asset_check_passed(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     from dagster import DagsterEventType, DagsterInstance, EventRecordsFilter
 
-    monkeypatch.setenv("DAGSTER_HOME", str(workplace.home / "dagster"))
+    workplace.enter(monkeypatch)
     with DagsterInstance.get() as instance:
         records = instance.get_event_records(
             EventRecordsFilter(DagsterEventType.ASSET_CHECK_EVALUATION), limit=500
@@ -92,9 +92,14 @@ def test_every_asset_check_passed(workplace: Workplace, monkeypatch: pytest.Monk
     assert [e for e in evaluations if not e.passed] == []
 
 
-def test_planted_duplicates_were_found(workplace: Workplace) -> None:
+def test_planted_duplicates_were_found(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestration.stories import story
+
+    workplace.enter(monkeypatch)
     names = ("more_itertools/recipes.py", "networkx/copied.py", "networkx/edited.py")
-    stories = {n: workplace.cookbook("explain", n, "--recipe", "mini") for n in names}
+    stories = {name: story(name, "mini") for name in names}
     assert "duplicate_of=" in stories["networkx/copied.py"] + stories["more_itertools/recipes.py"]
     survivors = [n for n, story in stories.items() if re.search(r"filtered_code +kept", story)]
     assert len(survivors) == 1, stories

@@ -42,9 +42,16 @@ def test_only_selects_by_package_and_by_release_even_across_tiers() -> None:
     assert len(manifest.load("core", ["sympy"])) == 1  # of the extended tier, but asked for
 
 
-def test_unknown_name_is_refused_with_close_ones() -> None:
-    with pytest.raises(CrawlError, match=r"'tools'.*toolz"):
-        manifest.load("core", ["tools"])
+def test_without_leaves_out_packages_and_single_releases() -> None:
+    core = {e.repository for e in manifest.load("core")}
+    left = {e.repository for e in manifest.load("core", without=["flask", "pypi/boltons@25.0.0"])}
+    assert core - left == {"pypi/flask@3.1.3", "pypi/flask@3.1.1", "pypi/boltons@25.0.0"}
+
+
+@pytest.mark.parametrize("key", ["only", "without"])
+def test_unknown_name_is_refused_with_close_ones(key: str) -> None:
+    with pytest.raises(CrawlError, match=rf"{key}: 'tools'.*toolz"):
+        manifest.load("core", **{key: ["tools"]})
 
 
 def test_percentile_ranks_within_a_registry_in_its_own_direction(
