@@ -56,7 +56,7 @@ class Workplace:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
-    def run(self, *command: str, timeout: int = 800) -> str:
+    def run(self, *command: str, timeout: int = 1500) -> str:
         process = self.start(*command)
         output, _ = process.communicate(timeout=timeout)
         assert process.returncode == 0, output[-6000:]

@@ -18,7 +18,7 @@ import pytest
 
 from tests.orchestration.conftest import Workplace, make_workplace
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(1800)]
 
 DATA = (
     "raw_code", "raw_web", "web_text", "selected_code", "exact_deduped_code",
@@ -167,19 +167,19 @@ def test_two_states_give_the_same_digests(
 
 
 def test_ablations_run_and_answer_from_the_command_line(workplace: Workplace) -> None:
-    (workplace.root / "studies" / "stages.yaml").write_text(
-        "name: stages\nquestion: One stage or two?\npaper: '6.4'\nbase: mini\nseeds: [0, 1]\n"
-        "groups:\n  two: {sft.strategy: two_stage, evaluation.execution: false}\n"
-        "  one: {sft.strategy: stage1_only, evaluation.execution: false}\n"
-        "metrics:\n  - {asset: chat_scores, benchmark: heldout, metric: bits_per_byte}\n"
+    (workplace.root / "studies" / "lengths.yaml").write_text(
+        "name: lengths\nquestion: Does a longer anneal help?\npaper: '3.2'\nbase: mini\n"
+        "seeds: [0, 1]\ngroups:\n  short: {evaluation.execution: false}\n"
+        "  long: {anneal.steps: 8, evaluation.execution: false}\n"
+        "metrics:\n  - {asset: base_scores, benchmark: heldout, metric: bits_per_byte}\n"
     )
     config = workplace.root / "ablations.yaml"
-    config.write_text("ops: {plan_variants: {config: {studies: [stages]}}}\n")
+    config.write_text("ops: {plan_variants: {config: {studies: [lengths]}}}\n")
     output = workplace.run(
         sys.executable, "-m", "dagster", "job", "execute", "-j", "ablations", "-c", str(config)
     )
-    page = (workplace.home / "reports" / "studies" / "stages.md").read_text()
-    assert "One stage or two?" in page and page in output
-    assert page.count("not run") == 0 and "| two |" in page and "| one |" in page
+    page = (workplace.home / "reports" / "studies" / "lengths.md").read_text()
+    assert "Does a longer anneal help?" in page and page in output
+    assert page.count("not run") == 0 and "| short |" in page and "| long |" in page
     pretrainings = list(workplace.home.glob("lake/pretrained_model/*/manifest.json"))
     assert len(pretrainings) == 2, "seeds pretrain apart, groups share"
