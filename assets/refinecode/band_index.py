@@ -7,14 +7,18 @@ which choices the hashes depend on; tables of different choices never meet.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
+from assets.documents import DROPPED
 from assets.recipe import Dedup
 from assets.refinecode.mapping import sorted_by_id, write_parquet
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from assets.refinecode.minhash import SketchParams
 
 Batches = Iterator[pa.RecordBatch]
+U64 = npt.NDArray[np.uint64]
 TABLE = "bands"
 SETTINGS = "bands.json"
 
@@ -49,13 +54,29 @@ def band_table(texts: DataFrame, params: Dedup) -> DataFrame:
     """
     from pyspark.sql import functions as F
 
-    salt = F.xxhash64("language") if params.across == "language" else F.lit(0).cast("bigint")
-    rows = texts.select("unit", "node", salt.alias("salt"), "content")
+    apart = F.col("language") if params.across == "language" else F.lit("")
+    rows = texts.select("unit", "node", apart.alias("apart"), "content")
     return rows.mapInArrow(sketcher(sketch_params(params)), "unit string, node bigint, keys binary")
 
 
+@functools.cache
+def salt(apart: str) -> int:
+    """What is mixed into all hashes of units that only meet those of the same name; 0 for ``""``.
+
+    >>> salt(""), salt("go") != salt("c")
+    (0, True)
+    """
+    digest = hashlib.blake2b(apart.encode(), digest_size=8).digest() if apart else b""
+    return int.from_bytes(digest, "little")
+
+
+def salts(apart: pa.Array | pa.ChunkedArray) -> U64:
+    """:func:`salt` of each row."""
+    return np.array([salt(name or "") for name in apart.to_pylist()], np.uint64)
+
+
 def sketcher(params: SketchParams) -> Callable[[Batches], Batches]:
-    """A function from (unit, node, salt, content) to (unit, node, keys)."""
+    """A function from (unit, node, apart, content) to (unit, node, keys)."""
 
     def sketch(batches: Batches) -> Batches:
         from assets.refinecode.minhash.sketch import Sketches
@@ -64,37 +85,35 @@ def sketcher(params: SketchParams) -> Callable[[Batches], Batches]:
         sketches = Sketches(params)
         for heads, whole in stream_units(batches, params):
             keys = sketches.band_hashes(whole.hashes, whole.stops, whole.content)
-            keys ^= heads.column("salt").to_numpy().view(np.uint64)[:, None]
-            size = 8 * params.bands
-            packed = pa.FixedSizeBinaryArray.from_buffers(
-                pa.binary(size), len(keys), [None, pa.py_buffer(np.ascontiguousarray(keys))]
-            )
+            keys ^= salts(heads.column("apart"))[:, None]
             yield pa.record_batch({
                 "unit": heads.column("unit").combine_chunks().cast(pa.string()),
                 "node": heads.column("node").combine_chunks(),
-                "keys": packed.cast(pa.binary()),
+                "keys": pack_keys(keys),
             })  # fmt: skip
 
     return sketch
 
 
-def write_index(
-    spark: SparkSession, bands: DataFrame, drops: DataFrame, params: Dedup, out: Path
-) -> None:
-    """Keep the band hashes (unit, keys) of the files that are not in ``drops`` (doc_id)."""
+def write_index(spark: SparkSession, bands: DataFrame, params: Dedup, out: Path) -> None:
+    """Keep the band hashes (unit, keys) of the files that ``out/decisions`` does not drop."""
+    from pyspark.sql import functions as F
+
+    decisions = spark.read.schema("doc_id string, verdict string").parquet(str(out / "decisions"))
+    dropped = decisions.where(F.col("verdict") == DROPPED).select("doc_id")
     kept = bands.select(bands["unit"].alias("doc_id"), "keys")
-    kept = kept.join(drops.select("doc_id"), "doc_id", "left_anti")
+    kept = kept.join(dropped, "doc_id", "left_anti")
     write_parquet(sorted_by_id(spark, kept), out / TABLE)
+    write_settings(params, out)
+
+
+def write_settings(params: Dedup, out: Path) -> None:
+    """Say beside the table ``out/bands`` which choices its hashes depend on."""
     (out / SETTINGS).write_text(json.dumps(_settings(params), sort_keys=True, indent=1) + "\n")
 
 
-def read_index(spark: SparkSession, folder: Path, params: Dedup) -> DataFrame:
-    """unit, node, keys of the files that an earlier run kept; nodes are not those of new files.
-
-    Raises ``BandIndexError`` if the folder has no band hashes, or some of other choices.
-    """
-    from pyspark.sql import functions as F
-
+def check_settings(folder: Path, params: Dedup) -> None:
+    """Raises ``BandIndexError`` if ``folder`` has no band hashes, or some of other choices."""
     path = folder / SETTINGS
     if not path.is_file():
         raise BandIndexError(
@@ -109,6 +128,23 @@ def read_index(spark: SparkSession, folder: Path, params: Dedup) -> DataFrame:
             f"{path}: band hashes of other choices ({'; '.join(differ)}); give both recipes the "
             "same section dedup"
         )
+
+
+def pack_keys(keys: U64) -> pa.BinaryArray:
+    """Hashes [n, bands] as a binary column of ``8 * bands`` bytes a row."""
+    kind = pa.binary(8 * keys.shape[1])
+    data = pa.py_buffer(np.ascontiguousarray(keys))
+    return pa.FixedSizeBinaryArray.from_buffers(kind, len(keys), [None, data]).cast(pa.binary())
+
+
+def read_index(spark: SparkSession, folder: Path, params: Dedup) -> DataFrame:
+    """unit, node, keys of the files that an earlier run kept; nodes are not those of new files.
+
+    Raises ``BandIndexError`` if the folder has no band hashes, or some of other choices.
+    """
+    from pyspark.sql import functions as F
+
+    check_settings(folder, params)
     table = spark.read.schema("doc_id string, keys binary").parquet(str(folder / TABLE))
     return table.select(F.col("doc_id").alias("unit"), earlier_node().alias("node"), "keys")
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,36 +57,55 @@ def chunk_frame(frame: DataFrame, words: int) -> DataFrame:
     )
 
 
+class Chunks(NamedTuple):
+    """Chunks of some texts, in order: the text each is of, its number there, its digest (SHA-256
+    but for white space at both ends) and its content (large_string)."""
+
+    texts: I64
+    numbers: I64
+    digests: list[bytes]
+    content: pa.LargeStringArray
+
+
+def split_texts(texts: pa.Array, words: int) -> Chunks:
+    """The chunks of all ``texts``; a text without words is one chunk."""
+    from assets.refinecode.minhash import text_buffer
+
+    text, ends = text_buffer(texts)
+    bounds = [chunk_bounds(text[ends[i] : ends[i + 1]], words) + ends[i] for i in range(len(texts))]
+    counts = np.array([len(found) - 1 for found in bounds], np.int64)
+    # Chunks tile the texts: all starts in a row, and the last end, are their offsets.
+    starts = np.concatenate([*(found[:-1] for found in bounds), ends[-1:]]).astype(np.int64)
+    content = pa.LargeStringArray.from_buffers(
+        len(starts) - 1, pa.py_buffer(starts), pa.py_buffer(text)
+    )
+    digests = [
+        hashlib.sha256(text[a:b].tobytes().strip()).digest()
+        for a, b in itertools.pairwise(starts.tolist())
+    ]
+    numbers = np.arange(len(digests)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return Chunks(np.repeat(np.arange(len(counts)), counts), numbers, digests, content)
+
+
+def chunk_name(doc_id: str, number: int) -> str:
+    """How a chunk is called; names of a file sort as its chunks do."""
+    return f"{doc_id}{MARK}{number:08d}"
+
+
 def _splitter(words: int) -> Callable[[Batches], Batches]:
     def split(batches: Batches) -> Batches:
-        from assets.refinecode.minhash import text_buffer
-
         for batch in batches:
-            text, ends = text_buffer(batch.column("content"))
-            bounds = [chunk_bounds(text[ends[i] : ends[i + 1]], words) + ends[i]
-                      for i in range(batch.num_rows)]  # fmt: skip
-            counts = np.array([len(found) - 1 for found in bounds], np.int64)
-            rows = pa.array(np.repeat(np.arange(len(counts)), counts))
-            # Chunks tile the texts: all starts in a row, and the last end, are their offsets.
-            starts = np.concatenate([*(found[:-1] for found in bounds), ends[-1:]])
-            content = pa.LargeStringArray.from_buffers(
-                len(rows), pa.py_buffer(starts.astype(np.int64)), pa.py_buffer(text)
-            )
-            numbers = [f"{i:08d}" for count in counts for i in range(count)]
+            chunks = split_texts(batch.column("content"), words)
+            rows, numbers = pa.array(chunks.texts), chunks.numbers.tolist()
             ids = batch.column("doc_id").take(rows).cast(pa.string())
-            names = [f"{doc}{MARK}{i}" for doc, i in zip(ids.to_pylist(), numbers, strict=True)]
-            digests = [
-                hashlib.sha256(text[a:b].tobytes().strip()).hexdigest()
-                for found in bounds
-                for a, b in itertools.pairwise(found.tolist())
-            ]
+            names = map(chunk_name, ids.to_pylist(), numbers)
             yield pa.record_batch({
                 "unit": pa.array(names, pa.string()),
                 "doc_id": ids,
-                "path": pa.array(numbers, pa.string()),
+                "path": pa.array([f"{number:08d}" for number in numbers], pa.string()),
                 "language": batch.column("language").take(rows).cast(pa.string()),
-                "digest": pa.array(digests, pa.string()),
-                "content": content.cast(pa.string()),
+                "digest": pa.array([digest.hex() for digest in chunks.digests], pa.string()),
+                "content": chunks.content.cast(pa.string()),
             })  # fmt: skip
 
     return split
@@ -157,12 +176,10 @@ def _cutter(words: int) -> Callable[[Batches], Batches]:
                 reasons[i], details[i] = "", ""
                 if gone is None:
                     continue
-                rest, count = without_chunks(texts[i], set(gone), words)
+                cut = Cut(gone, survivors[i], alike[i])
+                rest, details[i] = cut_text(texts[i], cut, words)
                 verdicts[i], reasons[i] = CHANGED, REASON
-                details[i] = (
-                    f"duplicate_of={survivors[i]} jaccard={alike[i]:.4f} chunks={len(gone)}/{count}"
-                )
-                if not rest.strip():
+                if rest is None:
                     verdicts[i], texts[i] = DROPPED, None
                     continue
                 texts[i], digests[i] = rest, content_digest(rest)
@@ -180,6 +197,23 @@ def _cutter(words: int) -> Callable[[Batches], Batches]:
             yield pa.RecordBatch.from_arrays([columns[name] for name in order], names=order)
 
     return cut_batches
+
+
+class Cut(NamedTuple):
+    """Chunks of one file that go, the file that keeps the first of them, the least similarity."""
+
+    chunks: Sequence[int]
+    survivor: str
+    jaccard: float
+
+
+def cut_text(text: str, cut: Cut, words: int) -> tuple[str | None, str]:
+    """(the rest of a text, None if that is white space; the detail of the decision)."""
+    rest, count = without_chunks(text, set(cut.chunks), words)
+    detail = (
+        f"duplicate_of={cut.survivor} jaccard={cut.jaccard:.4f} chunks={len(cut.chunks)}/{count}"
+    )
+    return (rest if rest.strip() else None), detail
 
 
 def without_chunks(text: str, gone: set[int], words: int) -> tuple[str, int]:

@@ -10,9 +10,10 @@ survivor, and its decision says how much (paper 2.1.1).
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,8 @@ U32 = npt.NDArray[np.uint32]
 Verify = Literal["none", "signature", "exact"]
 #: Band hashes [n, bands] and signatures [n, permutations] of units; without columns if unused.
 Sketched = tuple[U64, U32]
+#: A unit that goes, its survivor (by their names in the input), the similarity of the two.
+Gone = tuple[Any, Any, float]
 
 COLUMNS = "unit string, survivor string, jaccard double"
 #: Buckets with at most so many members have all their pairs tried; larger ones so many hubs.
@@ -40,55 +43,67 @@ _HELD_ROWS = 1 << 14
 
 
 def comparer(params: SketchParams, verify: Verify, floor: float) -> Callable[[Batches], Batches]:
-    """A function from (component, node, unit, earlier, content), sorted by component and best unit
-    first, to the units that go: (unit, survivor, jaccard). Units that are ``earlier`` never go."""
+    """:func:`compare_members` as Spark calls it: a batch of (unit, survivor, jaccard) at a time."""
 
     def compare(batches: Batches) -> Batches:
-        cluster = Streamed() if verify == "none" else Verified(params, verify, floor)
-        component: int | None = None
-        rows: list[tuple[str, str, float]] = []
-        for heads, whole in stream_units(batches, params):
-            components = heads.column("component").to_pylist()
-            names = heads.column("unit").to_pylist()
-            earlier = heads.column("earlier").to_pylist()
-            extra = cluster.sketch(whole.hashes, whole.stops, whole.content)
-            start = 0
-            for i, stop in enumerate(whole.stops.tolist()):
-                if components[i] != component:
-                    rows.extend(cluster.close())
-                    component = components[i]
-                hashes = np.unique(whole.hashes[start:stop])
-                start = stop
-                if not len(hashes):  # without tokens a unit is its bytes
-                    hashes = whole.content[i : i + 1].copy()
-                rows.extend(cluster.add(names[i], earlier[i], hashes, extra, i))
-            if len(rows) > _HELD_ROWS:
-                yield _batch(rows)
-                rows = []
-        rows.extend(cluster.close())
-        yield _batch(rows)
+        rows = compare_members(batches, params, verify, floor)
+        while held := list(itertools.islice(rows, _HELD_ROWS)):
+            unit, survivor, alike = zip(*held, strict=True)
+            yield pa.record_batch({
+                "unit": pa.array(unit, pa.string()),
+                "survivor": pa.array(survivor, pa.string()),
+                "jaccard": pa.array(alike, pa.float64()),
+            })  # fmt: skip
 
     return compare
+
+
+def compare_members(
+    batches: Batches, params: SketchParams, verify: Verify, floor: float
+) -> Iterator[Gone]:
+    """The units that go, each with its survivor and the similarity to it.
+
+    ``batches`` have component, node, unit, earlier, content, sorted by component and best unit
+    first; the rows of one node are one unit. Units that are ``earlier`` never go.
+    """
+    cluster = Streamed() if verify == "none" else Verified(params, verify, floor)
+    component: int | None = None
+    for heads, whole in stream_units(batches, params):
+        components = heads.column("component").to_pylist()
+        names = heads.column("unit").to_pylist()
+        earlier = heads.column("earlier").to_pylist()
+        extra = cluster.sketch(whole.hashes, whole.stops, whole.content)
+        start = 0
+        for i, stop in enumerate(whole.stops.tolist()):
+            if components[i] != component:
+                yield from cluster.close()
+                component = components[i]
+            hashes = np.unique(whole.hashes[start:stop])
+            start = stop
+            if not len(hashes):  # without tokens a unit is its bytes
+                hashes = whole.content[i : i + 1].copy()
+            yield from cluster.add(names[i], earlier[i], hashes, extra, i)
+    yield from cluster.close()
 
 
 class Streamed:
     """A cluster of which every member goes but the first; only the first is held."""
 
     def __init__(self) -> None:
-        self._kept: tuple[str, U64] | None = None
+        self._kept: tuple[Any, U64] | None = None
 
     def sketch(self, hashes: U64, stops: I64, content: U64) -> Sketched:
         return np.zeros((len(stops), 0), np.uint64), np.zeros((len(stops), 0), np.uint32)
 
     def add(
-        self, unit: str, earlier: bool, hashes: U64, extra: Sketched, row: int
-    ) -> Iterator[tuple[str, str, float]]:
+        self, unit: Any, earlier: bool, hashes: U64, extra: Sketched, row: int
+    ) -> Iterator[Gone]:
         if self._kept is None:
             self._kept = (unit, hashes)
         elif not earlier:
             yield unit, self._kept[0], jaccard(self._kept[1], hashes)
 
-    def close(self) -> Iterator[tuple[str, str, float]]:
+    def close(self) -> Iterator[Gone]:
         self._kept = None
         yield from ()
 
@@ -108,15 +123,15 @@ class Verified:
         return keys, np.zeros((len(keys), 0), np.uint32)
 
     def add(
-        self, unit: str, earlier: bool, hashes: U64, extra: Sketched, row: int
-    ) -> Iterator[tuple[str, str, float]]:
+        self, unit: Any, earlier: bool, hashes: U64, extra: Sketched, row: int
+    ) -> Iterator[Gone]:
         self._units.append((unit, earlier))
         self._keys.append(extra[0][row].copy())
         self._signatures.append(extra[1][row].copy())
         self._store.add(hashes)
         yield from ()
 
-    def close(self) -> Iterator[tuple[str, str, float]]:
+    def close(self) -> Iterator[Gone]:
         if len(self._units) > 1:
             offsets, hashes = self._store.sets()
             roots = verified_groups(
@@ -133,7 +148,7 @@ class Verified:
             self._clear()
 
     def _clear(self) -> None:
-        self._units: list[tuple[str, bool]] = []
+        self._units: list[tuple[Any, bool]] = []
         self._keys: list[U64] = []
         self._signatures: list[U32] = []
         self._store = HashStore()
@@ -272,12 +287,3 @@ def _reaches(left: U64, right: U64, floor: float) -> bool:
         i += x <= y
         k += y <= x
     return common / (len(left) + len(right) - common) >= floor
-
-
-def _batch(rows: list[tuple[str, str, float]]) -> pa.RecordBatch:
-    unit, survivor, value = zip(*rows, strict=True) if rows else ((), (), ())
-    return pa.record_batch({
-        "unit": pa.array(unit, pa.string()),
-        "survivor": pa.array(survivor, pa.string()),
-        "jaccard": pa.array(value, pa.float64()),
-    })  # fmt: skip

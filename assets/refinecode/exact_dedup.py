@@ -9,6 +9,7 @@ repositories must be found before their equal files are gone.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,12 +32,18 @@ def run(out: Path, *, documents: Path, params: Dedup, spark: SparkSession) -> No
 
     Level ``none`` or ``exact: false`` keeps everything.
     """
-    levels = params.levels[:1] if params.fuzzy else params.levels
     with tempfile.TemporaryDirectory(prefix=".passes-", dir=out) as work:
         findings = Findings(spark, read_documents(spark, documents), params, Path(work))
-        for level in levels if params.exact else ():
+        for level in levels(params):
             findings.add(level, equal_units(findings.left(), params, level), REASON)
         findings.write(out, STAGE)
+
+
+def levels(params: Dedup) -> Sequence[Level]:
+    """The levels that are compared here, in order."""
+    if not params.exact:
+        return ()
+    return params.levels[:1] if params.fuzzy else params.levels
 
 
 def equal_units(frame: DataFrame, params: Dedup, level: Level) -> DataFrame:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 STAGE = "fuzzy_deduped_code"
-VERSION = "2"
+VERSION = "3"
 REASON = "near_duplicate"
 
 
@@ -65,10 +65,9 @@ def run(
             duplicates = similar_units(spark, left, params, level, folder, earlier)
             findings.add(level, duplicates, REASON)
         findings.write(out, STAGE)
-        drops = findings.dropped()
-        if params.fuzzy and "file" in params.levels and drops is not None:
+        if params.fuzzy and "file" in params.levels:
             bands = spark.read.schema(_BANDS).parquet(str(Path(work) / "file" / "bands"))
-            write_index(spark, bands, drops, params, out)
+            write_index(spark, bands, params, out)
 
 
 _BANDS = "unit string, node bigint, keys binary"

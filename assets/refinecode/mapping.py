@@ -26,6 +26,7 @@ from assets.documents import (
     KEPT,
     content_digest,
 )
+from assets.refinecode.keep import KEEP_RULE, STAND_IN
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -221,18 +222,11 @@ def write_parquet(frame: DataFrame, folder: Path) -> None:
 
 
 def keep_order() -> list[Column]:
-    """The keep rule of a group of duplicates, best first (paper 2.1.1): most stars, then latest
-    commit, then smallest doc_id. Where stars are unknown the popularity percentile stands in, and
-    known stars come before unknown ones.
-
-    Needs the columns stars, popularity_percentile, commit_time, doc_id.
-    """
+    """:data:`~assets.refinecode.keep.KEEP_RULE` for Spark; needs the columns stars,
+    popularity_percentile, commit_time, doc_id."""
     from pyspark.sql import functions as F
 
     stand_in = F.when(F.col("stars").isNull(), F.col("popularity_percentile"))
-    return [
-        F.col("stars").desc_nulls_last(),
-        stand_in.desc_nulls_last(),
-        F.col("commit_time").desc_nulls_last(),
-        F.col("doc_id").asc(),
-    ]
+    columns = ((stand_in if name == STAND_IN else F.col(name), way) for name, way in KEEP_RULE)
+    return [column.desc_nulls_last() if way == "descending" else column.asc()
+            for column, way in columns]  # fmt: skip

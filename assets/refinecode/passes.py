@@ -49,10 +49,6 @@ class Findings:
             found = found.unionByName(self._drops)
         self._drops = self._kept(found, f"drops-{level}")
 
-    def dropped(self) -> DataFrame | None:
-        """doc_id, reason, detail of the documents dropped whole; None before any pass."""
-        return self._drops
-
     def write(self, out: Path, stage: str) -> None:
         """Fill ``out/documents`` and ``out/decisions``, one decision a document."""
         if self._cuts is None:

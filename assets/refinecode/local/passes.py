@@ -1,0 +1,202 @@
+"""What goes at each level, and what the decisions say of it (paper 2.1.1 and 6.1).
+
+Equal units are found by their digests; similar ones by their band hashes, connected components and
+the comparison inside each component that Spark's tasks make, too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from assets.documents import CHANGED, DECISION_SCHEMA, DROPPED, KEPT, content_digest
+from assets.recipe import Dedup
+from assets.refinecode import chunk_dedup
+from assets.refinecode.band_index import TABLE, check_settings, sketch_params
+from assets.refinecode.chunk_dedup import Cut, cut_text
+from assets.refinecode.clusters import Forest, unpack_keys
+from assets.refinecode.compare import Gone, compare_members
+from assets.refinecode.keep import duplicate_detail
+from assets.refinecode.local.corpus import Corpus, Documents, Joined, Spill, read_corpus
+from assets.refinecode.local.units import Units, file_units, make_units
+from assets.refinecode.minhash import components
+from assets.refinecode.units import Level
+
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+Bool = npt.NDArray[np.bool_]
+
+
+def equal_units(units: Units) -> Iterator[Gone]:
+    """(unit, survivor, 1.0) of every unit that has the content of a better one."""
+    order = np.argsort(units.ranks)
+    _, first, group = np.unique(units.equal[order], return_index=True, return_inverse=True)
+    survivors = order[first[group]]
+    gone = order != survivors
+    for unit, survivor in zip(order[gone].tolist(), survivors[gone].tolist(), strict=True):
+        yield unit, survivor, 1.0
+
+
+def similar_units(
+    corpus: Corpus, units: Units, params: Dedup, scratch: Path, earlier: Bool | None = None
+) -> Iterator[Gone]:
+    """(unit, survivor, similarity) of every unit that is like a better one; those that are
+    ``earlier`` (bool [units]) are better than all others and never go."""
+    if earlier is None:
+        earlier = np.zeros(len(units), np.bool_)
+    forest = Forest()
+    for band in range(units.keys.shape[1]):  # the number of a band is part of its hashes
+        keys = units.keys[:, band]
+        order = np.argsort(keys, kind="stable")
+        forest.add_stars(keys[order], order)
+    nodes, labels = components(*forest.edges())
+    best_first = np.lexsort((units.ranks[nodes], ~earlier[nodes], labels))
+    members = nodes[best_first]
+    component = np.zeros(len(units), np.int64)
+    component[nodes] = labels
+    pieces = units.pieces(members)
+    with Spill(scratch, len(units.docs)) as spill:
+        for numbers, texts in units.texts(corpus, pieces):
+            spill.add(numbers, texts)
+        of = np.repeat(np.arange(len(units)), np.diff(units.offsets))
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            for numbers, texts in spill.batches(pieces):
+                unit = of[numbers]
+                yield pa.record_batch({
+                    "component": component[unit], "node": unit, "unit": unit,
+                    "earlier": earlier[unit], "content": texts,
+                })  # fmt: skip
+
+        yield from compare_members(batches(), sketch_params(params), params.verify, params.floor)
+
+
+class Stage:
+    """What one stage finds in ``corpus``, level by level, and its decisions.
+
+    A level sees what earlier ones left; ``scratch`` is a folder for texts that must be gathered.
+    """
+
+    def __init__(self, corpus: Corpus, params: Dedup, scratch: Path, stage: str) -> None:
+        self._corpus, self._params, self._scratch, self._stage = corpus, params, scratch, stage
+        self._rows, self._facts = corpus.rows(), corpus.facts
+        self._judged: dict[int, tuple[str, str, str]] = {}  # row: verdict, reason, detail
+        self._cuts: dict[int, Cut] = {}
+        self._bands: tuple[I64, U64] | None = None
+
+    def drop_equal(self, level: Level, reason: str) -> None:
+        units = make_units(self._corpus, self._params, level, self._scratch, sketch=False)
+        self._add(level, units, equal_units(units), reason)
+
+    def drop_similar(self, level: Level, reason: str, against: Sequence[Path] = ()) -> None:
+        """``against`` are folders of earlier stages, looked at on level file. Raises
+        ``BandIndexError`` if their band hashes were made with other choices."""
+        corpus, params = self._corpus, self._params
+        units = make_units(corpus, params, level, self._scratch, sketch=True)
+        earlier = None
+        if level == "file":
+            self._bands = units.docs, units.keys
+            if against:
+                corpus, units, earlier = _with_earlier(corpus, units, params, against)
+        found = similar_units(corpus, units, params, self._scratch, earlier)
+        self._add(level, units, found, reason)
+
+    def decisions(self) -> pa.Table:
+        """One row a document that the stage saw (DECISION_SCHEMA). The corpus is what is left."""
+        self._cut()
+        kept = (KEPT, "", "")
+        verdicts = [self._judged.get(row, kept) for row in self._rows.tolist()]
+        facts = self._facts.take(pa.array(self._rows))
+        columns = {name: facts[name] for name in ("doc_id", "repository", "path", "language",
+                                                  "size_bytes")}  # fmt: skip
+        columns["stage"] = pa.array([self._stage] * len(verdicts), pa.string())
+        for i, name in enumerate(("verdict", "reason", "detail")):
+            columns[name] = pa.array([verdict[i] for verdict in verdicts], pa.string())
+        return pa.table({name: columns[name] for name in DECISION_SCHEMA.names})
+
+    def changed(self) -> I64:
+        """Rows of the documents that are left with less text."""
+        return np.array(sorted(r for r, found in self._judged.items() if found[0] == CHANGED),
+                        np.int64)  # fmt: skip
+
+    def bands(self) -> tuple[pa.Array, U64] | None:
+        """(doc_id, band hashes) of the files that are left; None if files were not compared."""
+        if self._bands is None:
+            return None
+        rows, keys = self._bands
+        left = self._corpus.left[rows]
+        return self._facts["doc_id"].take(pa.array(rows[left])), keys[left]
+
+    def _add(self, level: Level, units: Units, found: Iterable[Gone], reason: str) -> None:
+        if level == "chunk":
+            self._cuts = _cuts(units, found)
+            return
+        names = units.names.to_pylist()
+        for unit, survivor, alike in found:
+            verdict = (DROPPED, reason, duplicate_detail(names[survivor], alike))
+            rows = units.docs[units.offsets[unit] : units.offsets[unit + 1]]
+            self._corpus.left[rows] = False
+            self._judged |= dict.fromkeys(rows.tolist(), verdict)
+
+    def _cut(self) -> None:
+        """Judge the documents that lose chunks: one that loses all of its text is dropped."""
+        corpus, words = self._corpus, self._params.chunk_tokens
+        rows = np.array(sorted(self._cuts), np.int64)
+        changes: dict[int, tuple[str, int]] = {}
+        for numbers, texts in corpus.texts(rows) if len(rows) else ():
+            for row, text in zip(numbers.tolist(), texts.to_pylist(), strict=True):
+                rest, detail = cut_text(text, self._cuts[row], words)
+                verdict = DROPPED if rest is None else CHANGED
+                self._judged[row] = (verdict, chunk_dedup.REASON, detail)
+                if rest is None:
+                    corpus.left[row] = False
+                else:
+                    changes[row] = content_digest(rest), len(rest.encode())
+        if changes:
+            corpus.cut({row: self._cuts[row] for row in changes}, words, changes)
+        self._cuts = {}
+
+
+def _cuts(units: Units, found: Iterable[Gone]) -> dict[int, Cut]:
+    """Chunks that go, by the row of their document."""
+    gone: dict[int, list[tuple[int, int, float]]] = {}
+    for unit, survivor, alike in found:
+        doc = int(units.docs[unit])
+        number = unit - int(np.searchsorted(units.docs, doc))
+        gone.setdefault(doc, []).append((number, survivor, alike))
+    cuts = {}
+    for doc, chunks in gone.items():
+        chunks.sort()
+        name = units.names[chunks[0][1]].as_py()
+        cuts[doc] = Cut([number for number, *_ in chunks], name, min(c[2] for c in chunks))
+    return cuts
+
+
+def _with_earlier(
+    corpus: Corpus, units: Units, params: Dedup, against: Sequence[Path]
+) -> tuple[Corpus, Units, Bool]:
+    """The files of ``corpus`` and those that earlier stages kept, as one; which are earlier."""
+    parts, keys = [corpus], [units.keys]
+    for folder in against:
+        check_settings(folder, params)
+        there = read_corpus(Documents(folder / "documents"), None)
+        table = pq.read_table(folder / TABLE).combine_chunks()
+        place = pc.index_in(there.facts["doc_id"], table["doc_id"])
+        there.left = place.is_valid().to_numpy()
+        found = place.drop_null().to_numpy()
+        parts.append(there)
+        if len(found):
+            keys.append(unpack_keys(table["keys"].chunk(0), params.bands)[found])
+    facts = pa.concat_tables([part.facts for part in parts]).combine_chunks()
+    both = Corpus(Joined(parts), facts)
+    both.left = np.concatenate([part.left for part in parts])
+    joined = file_units(both, params, sketch=False)
+    joined = dataclasses.replace(joined, keys=np.concatenate(keys))
+    return both, joined, np.arange(len(joined)) >= len(units)

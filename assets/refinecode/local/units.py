@@ -1,0 +1,224 @@
+"""What is compared at each level, as arrays: files, repositories, chunks (paper 6.1).
+
+``refinecode.units`` and its neighbours say the same for Spark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.recipe import Dedup
+from assets.refinecode.band_index import salts, sketch_params
+from assets.refinecode.chunk_dedup import Chunks, split_texts
+from assets.refinecode.keep import keep_ranks
+from assets.refinecode.local.corpus import Corpus, Spill
+from assets.refinecode.local.tables import in_threads
+from assets.refinecode.minhash import Sketcher, band_hashes
+from assets.refinecode.units import Level
+
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Units:
+    """Unit i is made of the pieces ``offsets[i]`` to ``offsets[i + 1]``. A piece p is the text of
+    the document in row ``docs[p]`` or, if there are ``chunk_words``, a chunk of it; the chunks of a
+    document follow each other.
+
+    ``names`` are what decisions call survivors, ``ranks`` their places in the keep rule. ``equal``
+    is the same number for equal contents that may meet. ``keys`` are band hashes, [units, 0] if
+    they were not asked for.
+    """
+
+    docs: I64
+    offsets: I64
+    names: pa.Array
+    ranks: I64
+    equal: I64
+    keys: U64
+    chunk_words: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def pieces(self, units: I64) -> I64:
+        """The pieces of these units, unit after unit."""
+        sizes = np.diff(self.offsets)[units]
+        first = np.repeat(self.offsets[units] - (np.cumsum(sizes) - sizes), sizes)
+        return first + np.arange(len(first))
+
+    def texts(self, corpus: Corpus, pieces: I64) -> Iterator[tuple[I64, pa.Array]]:
+        """(some of these ``pieces``, their texts) in the order in which they lie."""
+        docs = self.docs[pieces]
+        if self.chunk_words is None:
+            pieces, done = pieces[np.argsort(docs)], 0
+            for rows, texts in corpus.texts(np.sort(docs)):
+                yield pieces[done : done + len(rows)], texts
+                done += len(rows)
+            return
+        wanted = np.zeros(len(self.docs), np.bool_)
+        wanted[pieces] = True
+        for rows, texts in corpus.texts(np.unique(docs)):
+            chunks = split_texts(texts, self.chunk_words)
+            own = np.searchsorted(self.docs, rows)[chunks.texts] + chunks.numbers
+            yield own[wanted[own]], chunks.content.filter(pa.array(wanted[own]))
+
+
+def make_units(corpus: Corpus, params: Dedup, level: Level, scratch: Path, sketch: bool) -> Units:
+    """The units of what is left of ``corpus``, with their band hashes if ``sketch``."""
+    if level == "file":
+        return file_units(corpus, params, sketch)
+    if level == "repository":
+        return _repository_units(corpus, params, sketch, scratch)
+    return _chunk_units(corpus, params, sketch)
+
+
+def file_units(corpus: Corpus, params: Dedup, sketch: bool) -> Units:
+    """Each document that is left, in the order of the rows."""
+    rows = corpus.rows()
+    facts = corpus.facts.take(pa.array(rows))
+    keys = np.empty((len(rows), 0), np.uint64)
+    if sketch and corpus.hashes is not None:
+        keys = corpus.hashes.of(rows)
+    elif sketch:
+        settings = sketch_params(params)
+        made = in_threads(lambda part: band_hashes(part[1], settings), corpus.texts(rows))
+        keys = np.concatenate([np.empty((0, params.bands), np.uint64), *made])
+    return Units(
+        docs=rows, offsets=np.arange(len(rows) + 1), names=facts["doc_id"],
+        ranks=keep_ranks(facts),
+        equal=_numbered(facts["content_sha256"], facts["language"], params),
+        keys=_apart(keys, facts["language"], params),
+    )  # fmt: skip
+
+
+def _repository_units(corpus: Corpus, params: Dedup, sketch: bool, scratch: Path) -> Units:
+    """The documents of each repository in the order of their paths (with ``across: language``, of
+    each repository and language)."""
+    facts = corpus.facts.take(pa.array(corpus.rows()))
+    name = facts["repository"]
+    if params.across == "language":
+        name = pc.binary_join_element_wise(name, facts["language"], ":")
+    facts = facts.append_column("unit", name).append_column("row", pa.array(corpus.rows()))
+    facts = facts.sort_by([(key, "ascending") for key in ("unit", "path", "doc_id")])
+    facts = facts.combine_chunks()
+    _, starts = np.unique(_codes(facts["unit"]), return_index=True)
+    starts = np.sort(starts)
+    offsets = np.append(starts, facts.num_rows)
+    digests = facts["content_sha256"].to_pylist()
+    bounds = zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+    whole = [hashlib.sha256(",".join(digests[a:b]).encode()).hexdigest() for a, b in bounds]
+    first = facts.take(pa.array(starts))
+    best = pa.table({
+        "stars": _largest(facts["stars"], starts),
+        "popularity_percentile": _largest(facts["popularity_percentile"], starts),
+        "commit_time": _largest(facts["commit_time"], starts),
+        "doc_id": _smallest(facts["doc_id"], starts),
+    })  # fmt: skip
+    docs = facts["row"].to_numpy()
+    keys = np.empty((len(starts), 0), np.uint64)
+    if sketch:
+        keys = _gathered_keys(corpus, params, docs, offsets, scratch)
+    return Units(
+        docs=docs, offsets=offsets, names=first["unit"], ranks=keep_ranks(best),
+        equal=_numbered(pa.array(whole, pa.string()), first["language"], params),
+        keys=_apart(keys, first["language"], params),
+    )  # fmt: skip
+
+
+def _gathered_keys(corpus: Corpus, params: Dedup, docs: I64, offsets: I64, scratch: Path) -> U64:
+    """Band hashes of units whose texts lie apart."""
+    sketcher = Sketcher(sketch_params(params))
+    unit_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    keys = [np.empty((0, params.bands), np.uint64)]
+    with Spill(scratch, corpus.facts.num_rows) as spill:
+        for rows, texts in corpus.texts(np.sort(docs)):
+            spill.add(rows, texts)
+        done = 0
+        for rows, texts in spill.batches(docs):
+            keys.append(sketcher.add(texts, unit_of[done : done + len(rows)])[1])
+            done += len(rows)
+        keys.append(sketcher.flush()[1])
+    return np.concatenate(keys)
+
+
+def _chunk_units(corpus: Corpus, params: Dedup, sketch: bool) -> Units:
+    """The chunks of each document that is left, in order."""
+    settings = sketch_params(params)
+
+    def split(part: tuple[I64, pa.Array]) -> tuple[I64, Chunks, U64]:
+        rows, texts = part
+        chunks = split_texts(texts, params.chunk_tokens)
+        keys = np.empty((len(chunks.numbers), 0), np.uint64)
+        if sketch:
+            keys = band_hashes(chunks.content, settings)
+        return rows[chunks.texts], chunks._replace(content=None), keys
+
+    docs, numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    keys = [np.empty((0, params.bands if sketch else 0), np.uint64)]
+    known: dict[bytes, int] = {}
+    equal: list[int] = []
+    for rows, chunks, found in in_threads(split, corpus.texts(corpus.rows())):
+        docs.append(rows)
+        numbers.append(chunks.numbers)
+        keys.append(found)
+        equal += [known.setdefault(digest, len(known)) for digest in chunks.digests]
+    doc, number = np.concatenate(docs), np.concatenate(numbers)
+    ranks = np.empty(len(doc), np.int64)
+    ranks[np.lexsort((number, keep_ranks(corpus.facts)[doc]))] = np.arange(len(doc))
+    facts = corpus.facts.select(["doc_id", "language"]).take(pa.array(doc))
+    return Units(
+        docs=doc, offsets=np.arange(len(doc) + 1), names=facts["doc_id"], ranks=ranks,
+        equal=_numbered(pa.array(equal, pa.int64()), facts["language"], params),
+        keys=_apart(np.concatenate(keys), facts["language"], params),
+        chunk_words=params.chunk_tokens,
+    )  # fmt: skip
+
+
+def _codes(column: pa.Array | pa.ChunkedArray) -> I64:
+    """A number for each value, the same for equal ones."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return column.dictionary_encode("encode").indices.to_numpy().astype(np.int64)
+
+
+def _numbered(content: pa.Array, language: pa.Array, params: Dedup) -> I64:
+    codes = _codes(content)
+    if params.across == "language":
+        languages = _codes(language)
+        codes = codes * (languages.max(initial=0) + 1) + languages
+    return codes
+
+
+def _apart(keys: U64, language: pa.Array, params: Dedup) -> U64:
+    """With ``across: language`` hashes of one language never are those of another."""
+    return keys ^ salts(language)[:, None] if params.across == "language" else keys
+
+
+def _largest(column: pa.ChunkedArray, starts: I64) -> pa.Array:
+    """The largest value of each group of rows, null where all are null."""
+    return _first(column, "descending", starts)
+
+
+def _smallest(column: pa.ChunkedArray, starts: I64) -> pa.Array:
+    return _first(column, "ascending", starts)
+
+
+def _first(column: pa.ChunkedArray, order: str, starts: I64) -> pa.Array:
+    """The value of each group that comes first in this order; nulls come last."""
+    values = column.combine_chunks()
+    if not len(starts):
+        return values
+    in_order = pc.sort_indices(values, sort_keys=[("", order)]).to_numpy()
+    places = np.empty(len(in_order), np.int64)
+    places[in_order] = np.arange(len(in_order))
+    return values.take(pa.array(in_order[np.minimum.reduceat(places, starts)]))
