@@ -21,6 +21,7 @@ import pyarrow as pa
 from numba import njit
 
 from assets.refinecode.minhash import SketchParams, jaccard
+from assets.refinecode.minhash.shingles import distinct
 from assets.refinecode.minhash.sketch import Sketches
 from assets.refinecode.unit_stream import stream_units
 
@@ -78,7 +79,7 @@ def compare_members(
             if components[i] != component:
                 yield from cluster.close()
                 component = components[i]
-            hashes = np.unique(whole.hashes[start:stop])
+            hashes = distinct(whole.hashes[start:stop])
             start = stop
             if not len(hashes):  # without tokens a unit is its bytes
                 hashes = whole.content[i : i + 1].copy()

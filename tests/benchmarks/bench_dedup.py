@@ -183,9 +183,8 @@ def measure(python: Path, tool: str, sample: Path, permutations: int) -> float:
 def compare_whole(
     sample: list[str], folder: Path, scratch: Path, options: argparse.Namespace
 ) -> None:
-    """CPU seconds of a process and all it starts (Spark's Java and workers), from a parquet of
-    documents to one of kept documents and one of decisions; once more on one file, which is what
-    starting costs."""
+    """CPU seconds of a process, from a parquet of documents to one of kept documents and one of
+    decisions, and its peak memory; once more on one file, which is what starting costs."""
     if "rensa" not in install(folder, {"rensa": REQUIREMENTS["rensa"]}):
         return
     sys.path.insert(0, str(ROOT))
@@ -376,13 +375,10 @@ def datatrove_kernel(permutations: int) -> Kernel:
 def our_whole(documents: Path, out: Path, permutations: int) -> None:
     sys.path.insert(0, str(ROOT))
     from assets.recipe import Dedup
-    from assets.refinecode import fuzzy_dedup
-    from assets.spark import spark_session
+    from assets.refinecode.local.stages import run_fuzzy
 
     params = Dedup(permutations=permutations, bands=BANDS, rows=permutations // BANDS, ngram=NGRAM)
-    spark = spark_session("local[2]")
-    fuzzy_dedup.run(out, documents=documents, params=params, spark=spark)
-    spark.stop()
+    run_fuzzy(out, documents=documents, params=params)
 
 
 def rensa_whole(documents: Path, out: Path, permutations: int) -> None:

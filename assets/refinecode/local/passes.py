@@ -24,7 +24,8 @@ from assets.refinecode.chunk_dedup import Cut, cut_text
 from assets.refinecode.clusters import Forest, unpack_keys
 from assets.refinecode.compare import Gone, compare_members
 from assets.refinecode.keep import duplicate_detail
-from assets.refinecode.local.corpus import Corpus, Documents, Joined, Spill, read_corpus
+from assets.refinecode.local.corpus import FACT_SCHEMA, FACTS, Corpus
+from assets.refinecode.local.tables import Tables
 from assets.refinecode.local.units import Units, file_units, make_units
 from assets.refinecode.minhash import components
 from assets.refinecode.units import Level
@@ -45,67 +46,67 @@ def equal_units(units: Units) -> Iterator[Gone]:
 
 
 def similar_units(
-    corpus: Corpus, units: Units, params: Dedup, scratch: Path, earlier: Bool | None = None
+    corpus: Corpus, units: Units, params: Dedup, earlier: Earlier | None = None
 ) -> Iterator[Gone]:
-    """(unit, survivor, similarity) of every unit that is like a better one; those that are
-    ``earlier`` (bool [units]) are better than all others and never go."""
-    if earlier is None:
-        earlier = np.zeros(len(units), np.bool_)
+    """(unit, survivor, similarity) of every unit that is like a better one; units that were there
+    ``earlier`` are better than all others and never go."""
     forest = Forest()
     for band in range(units.keys.shape[1]):  # the number of a band is part of its hashes
         keys = units.keys[:, band]
         order = np.argsort(keys, kind="stable")
         forest.add_stars(keys[order], order)
     nodes, labels = components(*forest.edges())
-    best_first = np.lexsort((units.ranks[nodes], ~earlier[nodes], labels))
-    members = nodes[best_first]
+    fresh = np.ones(len(units), np.bool_)
+    if earlier is not None:
+        fresh[earlier.first :] = False
+        earlier.fetch(corpus, units, nodes[~fresh[nodes]])
+    best_first = np.lexsort((units.ranks[nodes], fresh[nodes], labels))
     component = np.zeros(len(units), np.int64)
     component[nodes] = labels
+    members = nodes[best_first]
     pieces = units.pieces(members)
-    with Spill(scratch, len(units.docs)) as spill:
-        for numbers, texts in units.texts(corpus, pieces):
-            spill.add(numbers, texts)
-        of = np.repeat(np.arange(len(units)), np.diff(units.offsets))
+    unit_of = np.repeat(members, np.diff(units.offsets)[members])
 
-        def batches() -> Iterator[pa.RecordBatch]:
-            for numbers, texts in spill.batches(pieces):
-                unit = of[numbers]
-                yield pa.record_batch({
-                    "component": component[unit], "node": unit, "unit": unit,
-                    "earlier": earlier[unit], "content": texts,
-                })  # fmt: skip
+    def batches() -> Iterator[pa.RecordBatch]:
+        for part, texts in corpus.store.read(units.starts[pieces], units.sizes[pieces]):
+            unit = unit_of[part]
+            yield pa.record_batch({
+                "component": component[unit], "node": unit, "unit": unit,
+                "earlier": ~fresh[unit], "content": texts,
+            })  # fmt: skip
 
-        yield from compare_members(batches(), sketch_params(params), params.verify, params.floor)
+    yield from compare_members(batches(), sketch_params(params), params.verify, params.floor)
 
 
 class Stage:
     """What one stage finds in ``corpus``, level by level, and its decisions.
 
-    A level sees what earlier ones left; ``scratch`` is a folder for texts that must be gathered.
+    A level sees what earlier ones left. ``stage`` is what decisions call it.
     """
 
-    def __init__(self, corpus: Corpus, params: Dedup, scratch: Path, stage: str) -> None:
-        self._corpus, self._params, self._scratch, self._stage = corpus, params, scratch, stage
+    def __init__(self, corpus: Corpus, params: Dedup, stage: str) -> None:
+        self._corpus, self._params, self._stage = corpus, params, stage
         self._rows, self._facts = corpus.rows(), corpus.facts
         self._judged: dict[int, tuple[str, str, str]] = {}  # row: verdict, reason, detail
         self._cuts: dict[int, Cut] = {}
         self._bands: tuple[I64, U64] | None = None
 
     def drop_equal(self, level: Level, reason: str) -> None:
-        units = make_units(self._corpus, self._params, level, self._scratch, sketch=False)
+        units = make_units(self._corpus, self._params, level, sketch=False)
         self._add(level, units, equal_units(units), reason)
 
     def drop_similar(self, level: Level, reason: str, against: Sequence[Path] = ()) -> None:
         """``against`` are folders of earlier stages, looked at on level file. Raises
         ``BandIndexError`` if their band hashes were made with other choices."""
         corpus, params = self._corpus, self._params
-        units = make_units(corpus, params, level, self._scratch, sketch=True)
+        units = make_units(corpus, params, level, sketch=True)
         earlier = None
         if level == "file":
             self._bands = units.docs, units.keys
             if against:
-                corpus, units, earlier = _with_earlier(corpus, units, params, against)
-        found = similar_units(corpus, units, params, self._scratch, earlier)
+                earlier = Earlier(against, params)
+                units = earlier.join(corpus, units)
+        found = similar_units(corpus, units, params, earlier)
         self._add(level, units, found, reason)
 
     def decisions(self) -> pa.Table:
@@ -148,19 +149,18 @@ class Stage:
     def _cut(self) -> None:
         """Judge the documents that lose chunks: one that loses all of its text is dropped."""
         corpus, words = self._corpus, self._params.chunk_tokens
-        rows = np.array(sorted(self._cuts), np.int64)
-        changes: dict[int, tuple[str, int]] = {}
-        for numbers, texts in corpus.texts(rows) if len(rows) else ():
-            for row, text in zip(numbers.tolist(), texts.to_pylist(), strict=True):
+        for rows, texts in corpus.texts(np.array(sorted(self._cuts), np.int64)):
+            changed, rests = [], []
+            for row, text in zip(rows.tolist(), texts.to_pylist(), strict=True):
                 rest, detail = cut_text(text, self._cuts[row], words)
                 verdict = DROPPED if rest is None else CHANGED
                 self._judged[row] = (verdict, chunk_dedup.REASON, detail)
-                if rest is None:
-                    corpus.left[row] = False
-                else:
-                    changes[row] = content_digest(rest), len(rest.encode())
-        if changes:
-            corpus.cut({row: self._cuts[row] for row in changes}, words, changes)
+                corpus.left[row] = rest is not None
+                if rest is not None:
+                    changed.append(row)
+                    rests.append(rest)
+            digests = [content_digest(rest) for rest in rests]
+            corpus.change(np.array(changed, np.int64), pa.array(rests, pa.large_string()), digests)
         self._cuts = {}
 
 
@@ -179,24 +179,45 @@ def _cuts(units: Units, found: Iterable[Gone]) -> dict[int, Cut]:
     return cuts
 
 
-def _with_earlier(
-    corpus: Corpus, units: Units, params: Dedup, against: Sequence[Path]
-) -> tuple[Corpus, Units, Bool]:
-    """The files of ``corpus`` and those that earlier stages kept, as one; which are earlier."""
-    parts, keys = [corpus], [units.keys]
-    for folder in against:
-        check_settings(folder, params)
-        there = read_corpus(Documents(folder / "documents"), None)
-        table = pq.read_table(folder / TABLE).combine_chunks()
-        place = pc.index_in(there.facts["doc_id"], table["doc_id"])
-        there.left = place.is_valid().to_numpy()
-        found = place.drop_null().to_numpy()
-        parts.append(there)
-        if len(found):
-            keys.append(unpack_keys(table["keys"].chunk(0), params.bands)[found])
-    facts = pa.concat_tables([part.facts for part in parts]).combine_chunks()
-    both = Corpus(Joined(parts), facts)
-    both.left = np.concatenate([part.left for part in parts])
-    joined = file_units(both, params, sketch=False)
-    joined = dataclasses.replace(joined, keys=np.concatenate(keys))
-    return both, joined, np.arange(len(joined)) >= len(units)
+class Earlier:
+    """The files that earlier stages kept in ``folders``, as units after those of a corpus: from
+    ``first`` on. Raises ``BandIndexError`` if their band hashes were made with other choices."""
+
+    def __init__(self, folders: Sequence[Path], params: Dedup) -> None:
+        self._params, self.first = params, 0
+        files, facts, keys, known = [], [FACT_SCHEMA.empty_table()], [], []
+        for folder in folders:
+            check_settings(folder, params)
+            own = sorted((folder / "documents").glob("*.parquet"))
+            files += own
+            tables = [pa.Table.from_batches([batch]) for _, batch in Tables(own).batches(FACTS)]
+            there = pa.concat_tables([FACT_SCHEMA.empty_table(), *tables])
+            index = pq.read_table(folder / TABLE).combine_chunks()
+            place = pc.index_in(there["doc_id"], index["doc_id"]).combine_chunks()
+            facts.append(there)
+            known.append(pc.is_valid(place).to_numpy(zero_copy_only=False))
+            found = place.drop_null().to_numpy()
+            if len(found):
+                keys.append(unpack_keys(index["keys"].chunk(0), params.bands)[found])
+        self._tables, self._facts = Tables(files), pa.concat_tables(facts)
+        self._known = np.concatenate(known)
+        self._keys = np.concatenate([np.empty((0, params.bands), np.uint64), *keys])
+
+    def join(self, corpus: Corpus, units: Units) -> Units:
+        """``units`` of ``corpus`` and these, still without places of their texts."""
+        facts = pa.concat_tables([corpus.facts, self._facts]).combine_chunks()
+        places = [np.concatenate([place, np.zeros(self._facts.num_rows, np.int64)])
+                  for place in (corpus.starts, corpus.sizes)]  # fmt: skip
+        both = Corpus(corpus.store, facts, *places)
+        both.left = np.concatenate([corpus.left, self._known])
+        self.first, self._before = len(units), corpus.facts.num_rows
+        joined = file_units(both, self._params, sketch=False)
+        return dataclasses.replace(joined, keys=np.concatenate([units.keys, self._keys]))
+
+    def fetch(self, corpus: Corpus, units: Units, members: I64) -> None:
+        """Lay the texts of these ``members`` down in the corpus' store."""
+        members, done = np.sort(members), 0
+        for rows, batch in self._tables.batches(["content"], units.docs[members] - self._before):
+            own = members[done : done + len(rows)]
+            done += len(rows)
+            units.starts[own], units.sizes[own] = corpus.store.add(batch.column(0))

@@ -58,7 +58,7 @@ class Tables:
             with pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as reader:
                 at = 0
                 for batch in reader.iter_batches(
-                    _batch_rows(meta), row_groups=groups.tolist(), columns=columns
+                    _batch_rows(meta, columns), row_groups=groups.tolist(), columns=columns
                 ):
                     here = numbers[at : at + batch.num_rows]
                     at += batch.num_rows
@@ -72,8 +72,13 @@ class Tables:
                         yield here, batch
 
 
-def _batch_rows(meta: pq.FileMetaData) -> int:
-    size = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
+def _batch_rows(meta: pq.FileMetaData, columns: Sequence[str] | None) -> int:
+    """How many rows of these columns are about ``_BATCH_BYTES``."""
+    size = 0
+    for group in map(meta.row_group, range(meta.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            if columns is None or column.path_in_schema.split(".")[0] in columns:
+                size += column.total_uncompressed_size
     return max(16, min(_MOST_ROWS, _BATCH_BYTES * meta.num_rows // max(size, 1)))
 
 

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +15,9 @@ import pyarrow.compute as pc
 
 from assets.recipe import Dedup
 from assets.refinecode.band_index import salts, sketch_params
-from assets.refinecode.chunk_dedup import Chunks, split_texts
+from assets.refinecode.chunk_dedup import split_texts
 from assets.refinecode.keep import keep_ranks
-from assets.refinecode.local.corpus import Corpus, Spill
+from assets.refinecode.local.corpus import Corpus
 from assets.refinecode.local.tables import in_threads
 from assets.refinecode.minhash import Sketcher, band_hashes
 from assets.refinecode.units import Level
@@ -30,9 +28,8 @@ U64 = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Units:
-    """Unit i is made of the pieces ``offsets[i]`` to ``offsets[i + 1]``. A piece p is the text of
-    the document in row ``docs[p]`` or, if there are ``chunk_words``, a chunk of it; the chunks of a
-    document follow each other.
+    """Unit i is made of the pieces ``offsets[i]`` to ``offsets[i + 1]``. Piece p is a part of the
+    document in row ``docs[p]``, all of it but for chunks: ``sizes[p]`` bytes from ``starts[p]`` on.
 
     ``names`` are what decisions call survivors, ``ranks`` their places in the keep rule. ``equal``
     is the same number for equal contents that may meet. ``keys`` are band hashes, [units, 0] if
@@ -40,12 +37,13 @@ class Units:
     """
 
     docs: I64
+    starts: I64
+    sizes: I64
     offsets: I64
     names: pa.Array
     ranks: I64
     equal: I64
     keys: U64
-    chunk_words: int | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -56,30 +54,11 @@ class Units:
         first = np.repeat(self.offsets[units] - (np.cumsum(sizes) - sizes), sizes)
         return first + np.arange(len(first))
 
-    def texts(self, corpus: Corpus, pieces: I64) -> Iterator[tuple[I64, pa.Array]]:
-        """(some of these ``pieces``, their texts) in the order in which they lie."""
-        docs = self.docs[pieces]
-        if self.chunk_words is None:
-            pieces, done = pieces[np.argsort(docs)], 0
-            for rows, texts in corpus.texts(np.sort(docs)):
-                yield pieces[done : done + len(rows)], texts
-                done += len(rows)
-            return
-        wanted = np.zeros(len(self.docs), np.bool_)
-        wanted[pieces] = True
-        for rows, texts in corpus.texts(np.unique(docs)):
-            chunks = split_texts(texts, self.chunk_words)
-            own = np.searchsorted(self.docs, rows)[chunks.texts] + chunks.numbers
-            yield own[wanted[own]], chunks.content.filter(pa.array(wanted[own]))
 
-
-def make_units(corpus: Corpus, params: Dedup, level: Level, scratch: Path, sketch: bool) -> Units:
+def make_units(corpus: Corpus, params: Dedup, level: Level, sketch: bool) -> Units:
     """The units of what is left of ``corpus``, with their band hashes if ``sketch``."""
-    if level == "file":
-        return file_units(corpus, params, sketch)
-    if level == "repository":
-        return _repository_units(corpus, params, sketch, scratch)
-    return _chunk_units(corpus, params, sketch)
+    make = {"file": file_units, "repository": _repository_units, "chunk": _chunk_units}[level]
+    return make(corpus, params, sketch)
 
 
 def file_units(corpus: Corpus, params: Dedup, sketch: bool) -> Units:
@@ -88,20 +67,20 @@ def file_units(corpus: Corpus, params: Dedup, sketch: bool) -> Units:
     facts = corpus.facts.take(pa.array(rows))
     keys = np.empty((len(rows), 0), np.uint64)
     if sketch and corpus.hashes is not None:
-        keys = corpus.hashes.of(rows)
+        keys = corpus.hashes[corpus.classes[rows]]
     elif sketch:
         settings = sketch_params(params)
         made = in_threads(lambda part: band_hashes(part[1], settings), corpus.texts(rows))
         keys = np.concatenate([np.empty((0, params.bands), np.uint64), *made])
     return Units(
-        docs=rows, offsets=np.arange(len(rows) + 1), names=facts["doc_id"],
-        ranks=keep_ranks(facts),
+        docs=rows, starts=corpus.starts[rows], sizes=corpus.sizes[rows],
+        offsets=np.arange(len(rows) + 1), names=facts["doc_id"], ranks=keep_ranks(facts),
         equal=_numbered(facts["content_sha256"], facts["language"], params),
         keys=_apart(keys, facts["language"], params),
     )  # fmt: skip
 
 
-def _repository_units(corpus: Corpus, params: Dedup, sketch: bool, scratch: Path) -> Units:
+def _repository_units(corpus: Corpus, params: Dedup, sketch: bool) -> Units:
     """The documents of each repository in the order of their paths (with ``across: language``, of
     each repository and language)."""
     facts = corpus.facts.take(pa.array(corpus.rows()))
@@ -127,60 +106,54 @@ def _repository_units(corpus: Corpus, params: Dedup, sketch: bool, scratch: Path
     docs = facts["row"].to_numpy()
     keys = np.empty((len(starts), 0), np.uint64)
     if sketch:
-        keys = _gathered_keys(corpus, params, docs, offsets, scratch)
+        sketcher = Sketcher(sketch_params(params))
+        unit_of, done, made = np.repeat(np.arange(len(starts)), np.diff(offsets)), 0, []
+        for rows, texts in corpus.texts(docs):
+            made.append(sketcher.add(texts, unit_of[done : done + len(rows)])[1])
+            done += len(rows)
+        keys = np.concatenate([*made, sketcher.flush()[1]])
     return Units(
-        docs=docs, offsets=offsets, names=first["unit"], ranks=keep_ranks(best),
+        docs=docs, starts=corpus.starts[docs], sizes=corpus.sizes[docs], offsets=offsets,
+        names=first["unit"], ranks=keep_ranks(best),
         equal=_numbered(pa.array(whole, pa.string()), first["language"], params),
         keys=_apart(keys, first["language"], params),
     )  # fmt: skip
-
-
-def _gathered_keys(corpus: Corpus, params: Dedup, docs: I64, offsets: I64, scratch: Path) -> U64:
-    """Band hashes of units whose texts lie apart."""
-    sketcher = Sketcher(sketch_params(params))
-    unit_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    keys = [np.empty((0, params.bands), np.uint64)]
-    with Spill(scratch, corpus.facts.num_rows) as spill:
-        for rows, texts in corpus.texts(np.sort(docs)):
-            spill.add(rows, texts)
-        done = 0
-        for rows, texts in spill.batches(docs):
-            keys.append(sketcher.add(texts, unit_of[done : done + len(rows)])[1])
-            done += len(rows)
-        keys.append(sketcher.flush()[1])
-    return np.concatenate(keys)
 
 
 def _chunk_units(corpus: Corpus, params: Dedup, sketch: bool) -> Units:
     """The chunks of each document that is left, in order."""
     settings = sketch_params(params)
 
-    def split(part: tuple[I64, pa.Array]) -> tuple[I64, Chunks, U64]:
+    def split(part: tuple[I64, pa.Array]) -> tuple[I64, I64, list[bytes], U64]:
         rows, texts = part
         chunks = split_texts(texts, params.chunk_tokens)
         keys = np.empty((len(chunks.numbers), 0), np.uint64)
         if sketch:
             keys = band_hashes(chunks.content, settings)
-        return rows[chunks.texts], chunks._replace(content=None), keys
+        sizes = pc.binary_length(chunks.content).to_numpy()
+        return rows[chunks.texts], sizes, chunks.digests, keys
 
-    docs, numbers = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    docs, sizes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     keys = [np.empty((0, params.bands if sketch else 0), np.uint64)]
     known: dict[bytes, int] = {}
     equal: list[int] = []
-    for rows, chunks, found in in_threads(split, corpus.texts(corpus.rows())):
+    for rows, bytes_, digests, found in in_threads(split, corpus.texts(corpus.rows())):
         docs.append(rows)
-        numbers.append(chunks.numbers)
+        sizes.append(bytes_)
         keys.append(found)
-        equal += [known.setdefault(digest, len(known)) for digest in chunks.digests]
-    doc, number = np.concatenate(docs), np.concatenate(numbers)
+        equal += [known.setdefault(digest, len(known)) for digest in digests]
+    doc, size = np.concatenate(docs), np.concatenate(sizes)
+    place = np.arange(len(doc))
+    first = np.searchsorted(doc, doc)  # the first chunk of the same document
+    before = np.cumsum(size) - size
     ranks = np.empty(len(doc), np.int64)
-    ranks[np.lexsort((number, keep_ranks(corpus.facts)[doc]))] = np.arange(len(doc))
+    ranks[np.lexsort((place, keep_ranks(corpus.facts)[doc]))] = place
     facts = corpus.facts.select(["doc_id", "language"]).take(pa.array(doc))
     return Units(
-        docs=doc, offsets=np.arange(len(doc) + 1), names=facts["doc_id"], ranks=ranks,
+        docs=doc, starts=corpus.starts[doc] + before - before[first], sizes=size,
+        offsets=np.arange(len(doc) + 1), names=facts["doc_id"], ranks=ranks,
         equal=_numbered(pa.array(equal, pa.int64()), facts["language"], params),
         keys=_apart(np.concatenate(keys), facts["language"], params),
-        chunk_words=params.chunk_tokens,
     )  # fmt: skip
 
 

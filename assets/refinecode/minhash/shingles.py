@@ -118,7 +118,19 @@ class ShingleStream:
     def _hold(self, hashes: U64) -> None:
         self._held.append(hashes.copy())
         if sum(map(len, self._held)) > _HELD + 2 * len(self._held[0]):
-            self._held = [np.unique(np.concatenate(self._held))]
+            self._held = [distinct(np.concatenate(self._held))]
+
+
+def distinct(hashes: U64) -> U64:
+    """The values of ``hashes``, sorted, each once (``np.unique`` takes several times as long).
+
+    >>> distinct(np.array([3, 1, 3], np.uint64)).tolist()
+    [1, 3]
+    """
+    values = np.sort(hashes)
+    fresh = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=fresh[1:])
+    return values[fresh]
 
 
 def shingle_sets(
