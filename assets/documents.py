@@ -54,7 +54,7 @@ DECISION_SCHEMA = pa.schema(
 KEPT, CHANGED, DROPPED = "kept", "changed", "dropped"
 
 
-def content_digest(content: str | bytes) -> str:
+def content_digest(content: str | bytes | memoryview) -> str:
     """Hex SHA-256 of a file's bytes (UTF-8 for text)."""
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     return hashlib.sha256(data).hexdigest()

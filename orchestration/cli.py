@@ -250,6 +250,8 @@ def filter_command(paths: tuple[Path, ...], rules: str, output: str, show_kept: 
               help="a new folder: kept/*.parquet and decisions.parquet")  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(["parquet", "jsonl", "files"]),
               help="what INPUT holds  [by its names]")  # fmt: skip
+@click.option("--engine", type=click.Choice(["local", "spark"]),
+              help="where  [local; spark if COOKBOOK_SPARK_MASTER is a cluster]")  # fmt: skip
 @click.option("--preset", type=click.Choice(["paper", "stack", "verified"]),
               help="verified, unless bands are given")  # fmt: skip
 @click.option("--threshold", type=float, help="similarity that bands and rows are chosen for")
@@ -276,19 +278,25 @@ def filter_command(paths: tuple[Path, ...], rules: str, output: str, show_kept: 
               help="stands in for stars")  # fmt: skip
 @click.option("--commit-time-column", "commit_time", help="then the latest stays")
 @_explained
-def dedup_command(source: Path, out: Path, kind: str | None, **options: Any) -> None:
+def dedup_command(
+    source: Path, out: Path, kind: str | None, engine: str | None, **options: Any
+) -> None:
     """Deduplicate parquet, JSON lines or a folder of files: exact, then near-duplicates.
 
     Without options: verified pairs of a Jaccard similarity of 0.7 or more on word 5-grams.
     """
     from dataclasses import fields
 
-    from assets.resources import Factory
     from orchestration.dedup_files import dedup_files, dedup_params
     from orchestration.dedup_inputs import Columns
 
     columns = {field.name: options.pop(field.name) for field in fields(Columns)}
-    summary = dedup_files(source, out, dedup_params(options), spark=Factory().spark,
+    spark, here = None, Settings.from_environment().spark_master.startswith("local")
+    if engine == "spark" or (engine is None and not here):
+        from assets.resources import Factory
+
+        spark = Factory().spark
+    summary = dedup_files(source, out, dedup_params(options), spark=spark,
                           columns=Columns(**columns), kind=kind)  # type: ignore[arg-type]  # fmt: skip
     for line in summary.lines():
         click.echo(line)

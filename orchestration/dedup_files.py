@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,15 +21,16 @@ import pyarrow.compute as pc
 from pydantic import ValidationError
 from tqdm import tqdm
 
+from assets.documents import DOCUMENT_SCHEMA
 from assets.recipe import Dedup, RecipeError
+from assets.refinecode.local.tables import Parts
 from orchestration.dedup_inputs import (
     Columns,
     DedupInputError,
     Kind,
-    Parts,
     Rows,
+    documents_of,
     open_rows,
-    write_documents,
 )
 
 if TYPE_CHECKING:
@@ -69,15 +70,16 @@ def dedup_files(
     out: Path,
     params: Dedup,
     *,
-    spark: Callable[[], SparkSession],
+    spark: Callable[[], SparkSession] | None = None,
     columns: Columns | None = None,
     kind: Kind | None = None,
 ) -> Summary:
     """Write ``out/kept/part-*.parquet`` and ``out/decisions.parquet``.
 
     ``out`` must not exist, or be empty; it appears when everything is done. What ``source`` and
-    ``columns`` may be is said in :mod:`orchestration.dedup_inputs`. Scratch space of about twice
-    the text is needed beside ``out``. Raises ``DedupInputError``.
+    ``columns`` may be is said in :mod:`orchestration.dedup_inputs`. ``spark`` gives the session
+    that does the work, with the same result; without one it is done in this process. Scratch space
+    for the text (with Spark twice) is needed beside ``out``. Raises ``DedupInputError``.
     """
     if not source.exists():
         raise DedupInputError(f"{source}: expected a file or folder, found nothing")
@@ -90,13 +92,16 @@ def dedup_files(
         (scratch / "input").mkdir()
         rows = open_rows(source, columns or Columns(), kind, scratch / "input")
         _check_columns(rows, params)
-        documents, index = scratch / "documents", scratch / "index.parquet"
-        count, bytes_in = write_documents(rows, documents, index)
-        log.info("%d rows, %.1f MB of text", count, bytes_in / 1e6)
-        stages = run_stages(scratch, documents, params, spark()) if count else []
+        index = scratch / "index.parquet"
+        documents = documents_of(rows, index)
+        if spark is None:
+            stages = run_local(scratch, documents, params)
+        else:
+            stages = run_spark(scratch, documents, params, spark)
         result = scratch / "result"
         (result / "kept").mkdir(parents=True)
-        summary = _write(rows, stages, index, result, bytes_in)
+        log.info("writing %s", out)
+        summary = _write(rows, stages, index, result)
         if out.is_dir():
             out.rmdir()
         # a temporary folder is its owner's alone; what comes out of it is not
@@ -121,17 +126,52 @@ def dedup_params(options: Mapping[str, Any]) -> Dedup:
         raise RecipeError("\n".join(lines)) from error
 
 
-def run_stages(scratch: Path, documents: Path, params: Dedup, spark: SparkSession) -> list[Path]:
-    """Run the exact, then the fuzzy stage, as a recipe does; their folders, in order."""
+def run_local(scratch: Path, documents: Iterable[pa.Table], params: Dedup) -> list[Path]:
+    """The exact, then the fuzzy stage in this process; their folders, in order. They hold the
+    decisions, and the last one the documents that have changed."""
+    from assets.refinecode.local.corpus import TextStore
+    from assets.refinecode.local.stages import (
+        exact_stage,
+        fuzzy_stage,
+        open_corpus,
+        write_changed,
+        write_decisions,
+    )
+
+    folders = []
+    with TextStore(scratch) as store:
+        corpus = open_corpus(documents, store, params)
+        log.info("%d rows, %.1f MB of text", corpus.facts.num_rows, corpus.sizes.sum() / 1e6)
+        for find in (exact_stage, fuzzy_stage):
+            stage = find(corpus, params)
+            folders.append(scratch / stage.name)
+            write_decisions(stage, folders[-1])
+        write_changed(corpus, folders[-1])
+    return folders
+
+
+def run_spark(
+    scratch: Path,
+    documents: Iterable[pa.Table],
+    params: Dedup,
+    spark: Callable[[], SparkSession],
+) -> list[Path]:
+    """The exact, then the fuzzy stage in Spark, as a recipe runs them; their folders, in order."""
     from assets.refinecode import exact_dedup, fuzzy_dedup
 
-    exact, fuzzy = scratch / exact_dedup.STAGE, scratch / fuzzy_dedup.STAGE
-    exact.mkdir()
-    fuzzy.mkdir()
+    given, exact, fuzzy = (
+        scratch / name for name in ("documents", exact_dedup.STAGE, fuzzy_dedup.STAGE)
+    )
+    for folder in (given, exact, fuzzy):
+        folder.mkdir()
+    with Parts(given, DOCUMENT_SCHEMA, "snappy", plain=("content",)) as parts:
+        for table in documents:
+            parts.write(table)
+    session = spark()
     log.info("exact duplicates ...")
-    exact_dedup.run(exact, documents=documents, params=params, spark=spark)
+    exact_dedup.run(exact, documents=given, params=params, spark=session)
     log.info("near-duplicates ...")
-    fuzzy_dedup.run(fuzzy, documents=exact / "documents", params=params, spark=spark)
+    fuzzy_dedup.run(fuzzy, documents=exact / "documents", params=params, spark=session)
     return [exact, fuzzy]
 
 
@@ -144,7 +184,7 @@ def _check_columns(rows: Rows, params: Dedup) -> None:
             )
 
 
-def _write(rows: Rows, stages: list[Path], index: Path, result: Path, bytes_in: int) -> Summary:
+def _write(rows: Rows, stages: list[Path], index: Path, result: Path) -> Summary:
     import duckdb
 
     with duckdb.connect(config={"threads": 2, "preserve_insertion_order": True}) as connection:
@@ -155,12 +195,15 @@ def _write(rows: Rows, stages: list[Path], index: Path, result: Path, bytes_in: 
                 "then 'exact' else 'near' end, count(*) from decided group by all"
             ).fetchall()
         )
+        [bytes_in] = connection.execute("select coalesce(sum(bytes), 0) from entry").fetchone() or [
+            0
+        ]
         bytes_kept = _copy_kept(connection, rows, stages, result / "kept")
     changed = counts.get("changed", 0)
     return Summary(
         rows=rows.total, kept=counts.get("kept", 0) + changed, changed=changed,
         exact=counts.get("exact", 0), near=counts.get("near", 0),
-        bytes_in=bytes_in, bytes_kept=bytes_kept,
+        bytes_in=int(bytes_in), bytes_kept=bytes_kept,
     )  # fmt: skip
 
 
@@ -179,12 +222,7 @@ def _decide(
         for number, stage in enumerate(stages)
     ]
     connection.execute(f"create view entry as from read_parquet('{index}')")
-    if not stages:  # nothing was there to judge
-        connection.execute("create table decided as select *, 'kept' as verdict, '' as reason, "
-                           "0 as stage, null::varchar as survivor, null::double as similarity, "
-                           "null::varchar as chunks from entry")  # fmt: skip
-    else:
-        connection.execute(_DECIDED.format(judged=" union all ".join(judged)))
+    connection.execute(_DECIDED.format(judged=" union all ".join(judged)))
     connection.execute(f"""
         copy (
             select d.id, d.verdict, d.reason, coalesce(s.id, d.survivor) as duplicate_of,
@@ -254,7 +292,7 @@ def _copy_kept(
     place_of_text = rows.schema.get_field_index(rows.columns.text)
     kept_bytes = 0
     with (
-        Parts(out, rows.schema) as parts,
+        Parts(out, rows.schema, plain=[rows.columns.text]) as parts,
         tqdm(total=rows.total, unit=" rows", disable=True if rows.total < 10_000 else None) as bar,
     ):
         for place, batch in rows.batches():
@@ -273,14 +311,12 @@ class _Changes:
     """New texts of changed rows, streamed in the order of their places."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, stages: list[Path]) -> None:
-        self._rows: Iterator[tuple[int, str]] = iter(())
-        if stages:
-            cursor = connection.cursor().execute(
-                "select d.position, t.content from decided d "
-                f"join read_parquet('{stages[-1]}/documents/*.parquet') t using (doc_id) "
-                "where d.verdict = 'changed' order by d.position"
-            )
-            self._rows = _fetched(cursor)
+        cursor = connection.cursor().execute(
+            "select d.position, t.content from decided d "
+            f"join read_parquet('{stages[-1]}/documents/*.parquet') t using (doc_id) "
+            "where d.verdict = 'changed' order by d.position"
+        )
+        self._rows = _fetched(cursor)
         self._next = next(self._rows, None)
 
     def apply(self, place: int, texts: pa.Array) -> pa.Array:

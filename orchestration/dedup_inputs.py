@@ -7,6 +7,7 @@ row's doc_id is made of its id; without one of its place, so that the first of e
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -22,6 +23,8 @@ import pyarrow.parquet as pq
 from assets.documents import DOCUMENT_SCHEMA, content_digest
 from assets.languages import detect
 from assets.recipe import Select
+from assets.refinecode.local.tables import Tables
+from assets.refinecode.minhash import text_buffer
 from orchestration.filter_files import files_below
 
 Kind = Literal["parquet", "jsonl", "files"]
@@ -29,10 +32,8 @@ JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.zst", "
 INDEX_SCHEMA = pa.schema(
     [("position", pa.int64()), ("doc_id", pa.string()), ("id", pa.string()), ("bytes", pa.int64())]
 )
-#: Rows decoded at a time: bounds the texts that are held.
-_BATCH_ROWS = 256
-#: Text of a row group, and of a file, before the next one is begun.
-_GROUP_BYTES, _PART_BYTES = 16 << 20, 512 << 20
+#: Text of a file that is held before it is written.
+_GROUP_BYTES = 16 << 20
 _MAX_JSON_BYTES = 64 << 20
 _GUESSED = re.compile(r"\b(DATE|TIME|TIMESTAMP(_NS)?|UUID)\b( WITH TIME ZONE)?")
 _DOC_ID = re.compile(r"[0-9a-f]{64}")
@@ -81,15 +82,11 @@ class Rows:
     in_order: bool
 
     def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """(place of the first row, at most 256 rows), all in ``schema``."""
-        place = 0
-        for file in self.files:
-            for batch in pq.ParquetFile(file).iter_batches(batch_size=_BATCH_ROWS):
-                table = pa.Table.from_batches([batch])
-                [whole] = _cast(table, self.schema).combine_chunks().to_batches() or [None]
-                if whole is not None:
-                    yield place, whole
-                    place += whole.num_rows
+        """(place of the first row, some rows), all in ``schema``."""
+        for places, batch in Tables(self.files).batches():
+            table = _cast(pa.Table.from_batches([batch]), self.schema)
+            [whole] = table.combine_chunks().to_batches()
+            yield int(places[0]), whole
 
 
 def open_rows(source: Path, columns: Columns, kind: Kind | None, scratch: Path) -> Rows:
@@ -122,69 +119,19 @@ def open_rows(source: Path, columns: Columns, kind: Kind | None, scratch: Path) 
     return _resolve(parquet, names, columns)
 
 
-def write_documents(rows: Rows, documents: Path, index: Path) -> tuple[int, int]:
-    """Write the rows as a document table, and an index of place, doc_id, id and bytes of text.
+def documents_of(rows: Rows, index: Path) -> Iterator[pa.Table]:
+    """The rows as documents, some at a time; when all are given, ``index`` holds place, doc_id, id
+    and bytes of text of each.
 
-    (rows, bytes of text). Raises ``DedupInputError`` for values that cannot be what their column
-    is used for, and for an id that two rows have.
+    Raises ``DedupInputError`` for values that cannot be what their column is used for, and for an
+    id that two rows have.
     """
-    total_bytes = 0
-    documents.mkdir(parents=True)
-    with (
-        Parts(documents, DOCUMENT_SCHEMA, "snappy") as texts,
-        pq.ParquetWriter(index, INDEX_SCHEMA, compression="snappy") as places,
-    ):
+    with pq.ParquetWriter(index, INDEX_SCHEMA, compression="snappy") as places:
         for place, batch in rows.batches():
             table, entries = _documents(rows, place, batch)
-            texts.write(table)
             places.write_table(entries)
-            total_bytes += pc.sum(entries["bytes"]).as_py() or 0
+            yield table
     _unique(rows, index)
-    return rows.total, total_bytes
-
-
-class Parts:
-    """Parquet files of one table in a folder: row groups and files of bounded size."""
-
-    def __init__(self, folder: Path, schema: pa.Schema, compression: str = "zstd") -> None:
-        self._folder, self._schema, self._compression = folder, schema, compression
-        self._waiting: list[pa.Table] = []
-        self._waiting_bytes = self._part_bytes = self._number = 0
-        self._writer: pq.ParquetWriter | None = None
-
-    def __enter__(self) -> Parts:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if not error[0]:
-            self._flush()
-            if self._number == 0:  # a table without rows is still a table
-                self._open().write_table(self._schema.empty_table())
-        if self._writer is not None:
-            self._writer.close()
-
-    def write(self, table: pa.Table) -> None:
-        self._waiting.append(table)
-        self._waiting_bytes += table.nbytes
-        if self._waiting_bytes >= _GROUP_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        if not sum(table.num_rows for table in self._waiting):
-            return
-        if self._writer is not None and self._part_bytes >= _PART_BYTES:
-            self._writer.close()
-            self._writer = None
-        writer = self._writer or self._open()
-        writer.write_table(pa.concat_tables(self._waiting))
-        self._part_bytes += self._waiting_bytes
-        self._waiting, self._waiting_bytes = [], 0
-
-    def _open(self) -> pq.ParquetWriter:
-        file = self._folder / f"part-{self._number:05d}.parquet"
-        self._writer = pq.ParquetWriter(file, self._schema, compression=self._compression)
-        self._number, self._part_bytes = self._number + 1, 0
-        return self._writer
 
 
 def _kind_of(source: Path, files: Sequence[Path]) -> Kind:
@@ -281,7 +228,8 @@ def _documents(rows: Rows, place: int, batch: pa.RecordBatch) -> tuple[pa.Table,
             ) from error
 
     texts = pc.fill_null(column("text", pa.large_string()), "")
-    digests = [content_digest(text) for text in texts.to_pylist()]
+    text, ends = text_buffer(texts)
+    digests = [content_digest(text[a:b].data) for a, b in itertools.pairwise(ends.tolist())]
     sizes = pc.cast(pc.binary_length(texts), pa.int64())
     places = range(place, place + count)
     ids = column("id", pa.string()).to_pylist() if columns.id else [str(i) for i in places]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+import random
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from assets.documents import read_table
 from assets.recipe import Dedup, RecipeError
-from assets.refinecode import exact_dedup, fuzzy_dedup
 from assets.refinecode.minhash import PRESETS, candidate_probability
 from orchestration.cli import main
 from orchestration.dedup_files import Summary, dedup_files, dedup_params
 from orchestration.dedup_inputs import Columns, DedupInputError, open_rows
-from tests.assets.refinecode.conftest import document, spark, words, write  # noqa: F401
+from tests.assets.refinecode.conftest import spark, words  # noqa: F401
 
 PARAMS = dedup_params({})
 
@@ -44,24 +42,16 @@ def rows() -> list[dict[str, Any]]:
     ]
 
 
-@pytest.fixture
-def session(spark: Any) -> Any:  # noqa: F811
-    return lambda: spark
-
-
 def decisions(out: Path) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in pq.read_table(out / "decisions.parquet").to_pylist()}
 
 
-@pytest.mark.spark
-def test_rows_that_stay_keep_all_their_columns(session: Any, tmp_path: Path) -> None:
+def test_rows_that_stay_keep_all_their_columns(tmp_path: Path) -> None:
     table = pa.Table.from_pylist(rows()).replace_schema_metadata({"made": "here"})
     source, out = tmp_path / "in" / "a.parquet", tmp_path / "new" / "out"
     source.parent.mkdir()
     pq.write_table(table, source, row_group_size=2)
-    summary = dedup_files(
-        source, out, PARAMS, spark=session, columns=Columns(text="text", id="key")
-    )
+    summary = dedup_files(source, out, PARAMS, columns=Columns(text="text", id="key"))
     kept = pq.read_table(out / "kept")
     assert kept.schema.remove_metadata() == table.schema.remove_metadata()
     said = decisions(out)
@@ -79,13 +69,11 @@ def test_rows_that_stay_keep_all_their_columns(session: Any, tmp_path: Path) -> 
     assert summary.bytes_kept == sum(len(row["text"] or "") for row in kept.to_pylist())
 
 
-@pytest.mark.slow  # the stages have their own tests
-@pytest.mark.spark
-def test_json_lines_and_the_first_row_stays(session: Any, tmp_path: Path) -> None:
+def test_json_lines_and_the_first_row_stays(tmp_path: Path) -> None:
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
     plain = [{k: v for k, v in row.items() if k not in ("key", "stars")} for row in rows()]
     source.write_text("".join(json.dumps(row) + "\n" for row in plain))
-    dedup_files(source, out, PARAMS, spark=session, columns=Columns(text="text"))
+    dedup_files(source, out, PARAMS, columns=Columns(text="text"))
     kept = pq.read_table(out / "kept").to_pylist()
     assert kept == [plain[i] for i in (0, 1, 4, 6, 8)]
     said = decisions(out)
@@ -93,8 +81,7 @@ def test_json_lines_and_the_first_row_stays(session: Any, tmp_path: Path) -> Non
     assert said["7"]["duplicate_of"] == "6" and said["0"]["duplicate_of"] is None
 
 
-@pytest.mark.spark
-def test_a_folder_of_files(session: Any, tmp_path: Path) -> None:
+def test_a_folder_of_files(tmp_path: Path) -> None:
     folder, out = tmp_path / "code", tmp_path / "out"
     files = {"one/a.py": text_of(1), "two/b.py": text_of(1, 3), "two/c.go": text_of(1),
              "two/d.py": text_of(5), ".git/e.py": text_of(5)}  # fmt: skip
@@ -102,7 +89,7 @@ def test_a_folder_of_files(session: Any, tmp_path: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     (folder / "one" / "image.bin").write_bytes(b"\0\1")
-    dedup_files(folder, out, PARAMS, spark=session)
+    dedup_files(folder, out, PARAMS)
     kept = pq.read_table(out / "kept").to_pylist()
     assert [(row["path"], row["repository"], row["language"]) for row in kept] == [
         ("one/a.py", "one", "python"), ("two/d.py", "two", "python")
@@ -112,60 +99,52 @@ def test_a_folder_of_files(session: Any, tmp_path: Path) -> None:
     }  # fmt: skip
     by_language = tmp_path / "by-language"
     params = dedup_params({"across": "language"})
-    dedup_files(folder, by_language, params, spark=session)
+    dedup_files(folder, by_language, params)
     assert decisions(by_language)["two/c.go"]["verdict"] == "kept"
 
 
 @pytest.mark.spark
-def test_it_keeps_what_the_stages_keep(session: Any, write: Any, tmp_path: Path) -> None:  # noqa: F811
-    documents = [
-        document(text_of(seed, changed), path=f"{seed}-{changed}-{name}.py",
-                 stars=seed * changed % 3, repository=f"r{name}",
-                 commit_time=datetime(2020 + name, 1, 1, tzinfo=UTC))
-        for seed in range(6) for changed in (0, 2, 4, 90) for name in (1, 2)
-    ]  # fmt: skip
-    source = write(documents, files=2)
-    params = Dedup(permutations=256, bands=25, rows=10)
-    exact, fuzzy = tmp_path / "exact", tmp_path / "fuzzy"
-    exact.mkdir()
-    fuzzy.mkdir()
-    exact_dedup.run(exact, documents=source, params=params, spark=session())
-    fuzzy_dedup.run(fuzzy, documents=exact / "documents", params=params, spark=session())
-    dedup_files(source, tmp_path / "out", params, spark=session)
-    expected = read_table(fuzzy / "documents")["doc_id"].to_pylist()
-    kept = pq.read_table(tmp_path / "out" / "kept")
-    assert sorted(kept["doc_id"].to_pylist()) == expected
-    assert 6 <= len(expected) < 24
-    said = decisions(tmp_path / "out")
-    for row in read_table(fuzzy / "decisions").to_pylist():
-        if row["verdict"] == "dropped":
-            told = said[row["doc_id"]]
-            assert row["detail"].startswith(f"duplicate_of={told['duplicate_of']} ")
-            assert f"{told['similarity']:.4f}" in row["detail"]
+def test_every_engine_gives_the_same(spark: Any, tmp_path: Path) -> None:  # noqa: F811
+    draw = random.Random(0)
+    texts = [text_of(seed, changed) for seed in range(5) for changed in (0, 0, 3, 90)]
+    texts += [" ".join(words(1, 128)) + " " + text for text in texts[4:8]]
+    draw.shuffle(texts)
+    table = pa.table({
+        "content": texts, "repository": [f"r{i % 5}" for i in range(len(texts))],
+        "stars": [draw.choice([None, 1, 2]) for _ in texts],
+        "n": range(len(texts)),
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "in.parquet", row_group_size=7)
+    params = dedup_params({"level": "file+chunk", "chunk_tokens": 64, "permutations": 128,
+                           "bands": 32, "rows": 4})  # fmt: skip
+    summaries, results = [], []
+    for engine in (None, lambda: spark):
+        out = tmp_path / ("spark" if engine else "local")
+        summaries.append(dedup_files(tmp_path / "in.parquet", out, params, spark=engine))
+        results.append([pq.read_table(out / name) for name in ("kept", "decisions.parquet")])
+    assert summaries[0] == summaries[1] and results[0] == results[1]
+    assert summaries[0].changed and summaries[0].exact and summaries[0].near
+    assert results[0][0].schema.equals(table.schema)
 
 
-@pytest.mark.slow  # the stages have their own tests
-@pytest.mark.spark
-def test_whole_repositories_name_the_repository_that_stays(session: Any, tmp_path: Path) -> None:
+def test_whole_repositories_name_the_repository_that_stays(tmp_path: Path) -> None:
     table = pa.table({
         "content": [text_of(1), text_of(2), text_of(1), text_of(2), text_of(3)],
         "repository": ["a", "a", "b", "b", "c"], "stars": [1, 1, 5, 5, 0],
     })  # fmt: skip
     pq.write_table(table, tmp_path / "in.parquet")
     out = tmp_path / "out"
-    dedup_files(tmp_path / "in.parquet", out, dedup_params({"level": "repository"}), spark=session)
+    dedup_files(tmp_path / "in.parquet", out, dedup_params({"level": "repository"}))
     assert pq.read_table(out / "kept")["repository"].to_pylist() == ["b", "b", "c"]
     assert decisions(out)["0"]["duplicate_of"] == "b"
 
 
-@pytest.mark.slow  # the stages have their own tests
-@pytest.mark.spark
-def test_chunks_that_repeat_are_cut_out_of_the_text(session: Any, tmp_path: Path) -> None:
+def test_chunks_that_repeat_are_cut_out_of_the_text(tmp_path: Path) -> None:
     first, second, third = (" ".join(words(seed, 64)) for seed in (1, 2, 3))
     texts = [f"{first} {second}", f"{first} {third}", f"{second} {first}", third + " end"]
     pq.write_table(pa.table({"content": texts}), tmp_path / "in.parquet")
     params = dedup_params({"level": "chunk", "chunk_tokens": 64})
-    summary = dedup_files(tmp_path / "in.parquet", tmp_path / "out", params, spark=session)
+    summary = dedup_files(tmp_path / "in.parquet", tmp_path / "out", params)
     kept = pq.read_table(tmp_path / "out" / "kept")["content"].to_pylist()
     assert kept[0] == texts[0] and kept[1].split() == third.split()
     said = decisions(tmp_path / "out")
@@ -174,8 +153,7 @@ def test_chunks_that_repeat_are_cut_out_of_the_text(session: Any, tmp_path: Path
     assert summary.bytes_kept == sum(map(len, kept)) < summary.bytes_in
 
 
-@pytest.mark.spark
-def test_the_command_says_what_it_did(spark: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_the_command_says_what_it_did(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows()), tmp_path / "a.parquet")
     arguments = ["dedup", str(tmp_path / "a.parquet"), "--out", str(tmp_path / "out"),
                  "--text-column", "text", "--id-column", "key", "--no-fuzzy"]  # fmt: skip

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,13 +28,6 @@ FACTS = ("doc_id", "content_sha256", "repository", "path", "language", "stars",
 FACT_SCHEMA = pa.schema([DOCUMENT_SCHEMA.field(name) for name in FACTS])
 #: Text that is read at a time.
 _READ_BYTES = 4 << 20
-
-
-class Source(Protocol):
-    """Where documents come from."""
-
-    def documents(self) -> Iterator[pa.Table]:
-        """All rows with the columns ``FACTS`` and ``content``, some at a time."""
 
 
 class TextStore:
@@ -89,12 +81,14 @@ class TextStore:
 
 class Corpus:
     """``facts`` has a row a document, whose text is ``sizes[row]`` bytes from ``starts[row]`` on in
-    ``store``; ``left`` (bool [rows]) says which were not dropped. Where ``hashes`` were made while
+    ``store``; ``left`` (bool [rows]) says which were not dropped, ``changed`` which have another
+    text than when they were read. Where ``hashes`` were made while
     reading, those of a row are ``hashes[classes[row]]``: equal texts share theirs."""
 
     def __init__(self, store: TextStore, facts: pa.Table, starts: I64, sizes: I64) -> None:
         self.store, self.facts, self.starts, self.sizes = store, facts, starts, sizes
         self.left = np.ones(facts.num_rows, np.bool_)
+        self.changed = np.zeros(facts.num_rows, np.bool_)
         self.classes = np.zeros(0, np.int64)
         self.hashes: U64 | None = None
 
@@ -110,6 +104,7 @@ class Corpus:
     def change(self, rows: I64, texts: pa.Array, digests: list[str]) -> None:
         """These are the texts of these rows from now on; ``digests`` are their SHA-256."""
         self.starts[rows], self.sizes[rows] = self.store.add(texts)
+        self.changed[rows] = True
         changes = {"content_sha256": digests, "size_bytes": self.sizes[rows].tolist()}
         for name, values in changes.items():
             column = self.facts[name].to_pylist()
@@ -120,8 +115,11 @@ class Corpus:
             self.facts = self.facts.set_column(place, field, pa.array(column, field.type))
 
 
-def read_corpus(source: Source, store: TextStore, sketch: SketchParams | None) -> Corpus:
-    """Read all documents; with ``sketch`` their band hashes are made on the way."""
+def read_corpus(
+    documents: Iterable[pa.Table], store: TextStore, sketch: SketchParams | None
+) -> Corpus:
+    """Read tables with the columns ``FACTS`` and ``content``; with ``sketch`` their band hashes are
+    made on the way."""
     facts = [FACT_SCHEMA.empty_table()]
     places: list[tuple[I64, I64]] = []
     classes = [np.zeros(0, np.int64)]
@@ -129,7 +127,7 @@ def read_corpus(source: Source, store: TextStore, sketch: SketchParams | None) -
 
     def fresh_texts() -> Iterator[pa.Array | pa.ChunkedArray]:
         """The texts, or if they are sketched those of a content not seen before."""
-        for table in source.documents():
+        for table in documents:
             facts.append(table.select(FACTS))
             texts = table["content"]
             places.append(store.add(texts))

@@ -81,11 +81,11 @@ def similar_units(
 class Stage:
     """What one stage finds in ``corpus``, level by level, and its decisions.
 
-    A level sees what earlier ones left. ``stage`` is what decisions call it.
+    A level sees what earlier ones left. ``name`` is what decisions call it.
     """
 
-    def __init__(self, corpus: Corpus, params: Dedup, stage: str) -> None:
-        self._corpus, self._params, self._stage = corpus, params, stage
+    def __init__(self, corpus: Corpus, params: Dedup, name: str) -> None:
+        self._corpus, self._params, self.name = corpus, params, name
         self._rows, self._facts = corpus.rows(), corpus.facts
         self._judged: dict[int, tuple[str, str, str]] = {}  # row: verdict, reason, detail
         self._cuts: dict[int, Cut] = {}
@@ -117,15 +117,10 @@ class Stage:
         facts = self._facts.take(pa.array(self._rows))
         columns = {name: facts[name] for name in ("doc_id", "repository", "path", "language",
                                                   "size_bytes")}  # fmt: skip
-        columns["stage"] = pa.array([self._stage] * len(verdicts), pa.string())
+        columns["stage"] = pa.array([self.name] * len(verdicts), pa.string())
         for i, name in enumerate(("verdict", "reason", "detail")):
             columns[name] = pa.array([verdict[i] for verdict in verdicts], pa.string())
         return pa.table({name: columns[name] for name in DECISION_SCHEMA.names})
-
-    def changed(self) -> I64:
-        """Rows of the documents that are left with less text."""
-        return np.array(sorted(r for r, found in self._judged.items() if found[0] == CHANGED),
-                        np.int64)  # fmt: skip
 
     def bands(self) -> tuple[pa.Array, U64] | None:
         """(doc_id, band hashes) of the files that are left; None if files were not compared."""

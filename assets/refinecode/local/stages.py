@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from assets.documents import DECISION_SCHEMA, DOCUMENT_SCHEMA
 from assets.recipe import Dedup
 from assets.refinecode import exact_dedup, fuzzy_dedup
 from assets.refinecode.band_index import TABLE, pack_keys, sketch_params, write_settings
-from assets.refinecode.local.corpus import FACTS, Corpus, Source, TextStore, read_corpus
+from assets.refinecode.local.corpus import FACTS, Corpus, TextStore, read_corpus
 from assets.refinecode.local.passes import Stage
 from assets.refinecode.local.tables import Parts, Tables
 
@@ -25,7 +26,7 @@ def run_exact(out: Path, *, documents: Path, params: Dedup) -> None:
     """Fill ``out/documents`` and ``out/decisions``, as :func:`exact_dedup.run` does."""
     with TextStore(out) as store:
         source = Documents(documents)
-        corpus = read_corpus(source, store, None)
+        corpus = read_corpus(source.documents(), store, None)
         write_decisions(exact_stage(corpus, params), out)
         _write_documents(source, corpus, out)
 
@@ -35,7 +36,7 @@ def run_fuzzy(out: Path, *, documents: Path, params: Dedup, against: Sequence[Pa
     :func:`fuzzy_dedup.run` does. Raises ``BandIndexError``."""
     with TextStore(out) as store:
         source = Documents(documents)
-        corpus = open_corpus(source, store, params)
+        corpus = open_corpus(source.documents(), store, params)
         stage = fuzzy_stage(corpus, params, against)
         write_decisions(stage, out)
         _write_documents(source, corpus, out)
@@ -48,10 +49,10 @@ def run_fuzzy(out: Path, *, documents: Path, params: Dedup, against: Sequence[Pa
         write_settings(params, out)
 
 
-def open_corpus(source: Source, store: TextStore, params: Dedup) -> Corpus:
-    """Read ``source`` for :func:`exact_stage` and :func:`fuzzy_stage`, in this order or alone."""
+def open_corpus(documents: Iterable[pa.Table], store: TextStore, params: Dedup) -> Corpus:
+    """Read documents for :func:`exact_stage` and :func:`fuzzy_stage`, in this order or alone."""
     sketched = params.fuzzy and params.levels[:1] == ("file",)
-    return read_corpus(source, store, sketch_params(params) if sketched else None)
+    return read_corpus(documents, store, sketch_params(params) if sketched else None)
 
 
 def exact_stage(corpus: Corpus, params: Dedup) -> Stage:
@@ -75,6 +76,16 @@ def write_decisions(stage: Stage, out: Path) -> None:
     (out / "decisions").mkdir(parents=True)
     with Parts(out / "decisions", DECISION_SCHEMA, plain=("doc_id", "path", "detail")) as parts:
         parts.write(stage.decisions())
+
+
+def write_changed(corpus: Corpus, out: Path) -> None:
+    """Fill ``out/documents`` with doc_id and content of the documents that have lost some text."""
+    (out / "documents").mkdir()
+    schema = pa.schema([_SCHEMA.field("doc_id"), _SCHEMA.field("content")])
+    with Parts(out / "documents", schema, plain=schema.names) as parts:
+        for rows, texts in corpus.texts(np.flatnonzero(corpus.changed & corpus.left)):
+            names = corpus.facts["doc_id"].take(pa.array(rows))
+            parts.write(pa.table({"doc_id": names, "content": texts}).cast(schema))
 
 
 class Documents:
