@@ -98,7 +98,7 @@ def sample_files(source: Path | None, most_bytes: float) -> list[str]:
             folder = Path(numpy.__file__).parents[1]
         paths = [path for path in folder.rglob("*") if path.suffix in SOURCES and path.is_file()]
         paths.sort(key=lambda p: hashlib.sha256(str(p.relative_to(folder)).encode()).digest())
-        texts = [path.read_text(errors="replace") for path in paths[:20_000]]
+        texts = [path.read_text(errors="replace") for path in paths[:100_000]]
     chosen: list[str] = []
     for text in texts:
         if 100 <= len(text) <= 1_000_000:

@@ -27,7 +27,7 @@ FACTS = ("doc_id", "content_sha256", "repository", "path", "language", "stars",
          "popularity_percentile", "commit_time", "size_bytes")  # fmt: skip
 FACT_SCHEMA = pa.schema([DOCUMENT_SCHEMA.field(name) for name in FACTS])
 #: Text that is read at a time.
-_READ_BYTES = 4 << 20
+_READ_BYTES = 2 << 20
 
 
 class TextStore:
