@@ -7,7 +7,6 @@ stayed, and otherwise which row stayed for it and how similar that one is.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import tempfile
@@ -139,8 +138,6 @@ def run_local(scratch: Path, documents: Iterable[pa.Table], params: Dedup) -> li
         write_decisions,
     )
 
-    with contextlib.suppress(NotImplementedError):  # it gives more of it back than others do
-        pa.set_memory_pool(pa.jemalloc_memory_pool())
     folders = []
     with TextStore(scratch) as store:
         corpus = open_corpus(documents, store, params)

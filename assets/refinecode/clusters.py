@@ -32,6 +32,8 @@ U64 = npt.NDArray[np.uint64]
 DRIVER_EDGES_SETTING = "spark.openCookbook.dedup.driverEdges"
 #: Its default: 100 M edges are 1.6 GB, and twice that while they are joined.
 DRIVER_EDGES = 100_000_000
+#: With fewer members all workers are told the component of each.
+_SMALL_ROWS = 2_000_000
 #: Pairs (16 bytes) that a task holds before it packs them, and a partition of buckets about holds.
 _PACKED_PAIRS = 1 << 20
 _PARTITION_PAIRS = 1 << 22
@@ -40,33 +42,40 @@ _FOREST_EDGES = 1 << 20
 _PACKED = "part int, edges boolean, left binary, right binary"
 
 
-def find_components(spark: SparkSession, bands: DataFrame, width: int, work: Path) -> DataFrame:
-    """node, component of every unit that shares a band hash with another.
+def find_components(
+    spark: SparkSession, bands: DataFrame, width: int, work: Path
+) -> tuple[DataFrame, int]:
+    """node, component of every unit that shares a band hash with another; and how many they are.
 
     ``bands`` has node (bigint) and keys (``width`` hashes of 8 bytes, little-endian); ``work`` is
     a folder that all workers can write to. A component is called by its smallest node.
     """
-    edges = bucket_edges(spark, bands, width)
-    edges.write.parquet(str(work / "edges"))
-    edges = spark.read.schema(edges.schema).parquet(str(work / "edges"))
-    limit = int(spark.conf.get(DRIVER_EDGES_SETTING, str(DRIVER_EDGES)) or DRIVER_EDGES)
-    count = edges.count()
-    if count > limit:
-        log.info("%d edges are more than the driver takes (%d): components in Spark", count, limit)
-        return spark_components(spark, edges, work)
+    from pyspark.sql import functions as F
+
     from assets.refinecode.minhash import components
 
+    least = int(spark.conf.get("spark.sql.shuffle.partitions") or 4)
+    units = bands.count()
+    parts = max(least, -(-units * width // _PARTITION_PAIRS))
+    edges = bucket_edges(bands, width, parts)
+    limit = int(spark.conf.get(DRIVER_EDGES_SETTING, str(DRIVER_EDGES)) or DRIVER_EDGES)
+    if units * parts > limit:  # a forest has fewer edges than there are units
+        edges.write.parquet(str(work / "edges"))
+        edges = spark.read.schema(edges.schema).parquet(str(work / "edges"))
+        count = edges.count()
+        if count > limit:
+            log.info("%d edges, the driver takes %d: components in Spark", count, limit)
+            found = spark_components(spark, edges, work)
+            return found, found.count()
     table = edges.toArrow()
     nodes, labels = components(table.column("low").to_numpy(), table.column("high").to_numpy())
-    return spark.createDataFrame(
-        pa.table({"node": pa.array(nodes, pa.int64()), "component": pa.array(labels, pa.int64())})
-    )
+    named = {"node": pa.array(nodes, pa.int64()), "component": pa.array(labels, pa.int64())}
+    frame = spark.createDataFrame(pa.table(named))
+    return (F.broadcast(frame) if len(nodes) < _SMALL_ROWS else frame), len(nodes)
 
 
-def bucket_edges(spark: SparkSession, bands: DataFrame, width: int) -> DataFrame:
-    """low, high: edges that connect what shares a band hash; a forest for each partition."""
-    least = int(spark.conf.get("spark.sql.shuffle.partitions") or 4)
-    parts = max(least, -(-bands.count() * width // _PARTITION_PAIRS))
+def bucket_edges(bands: DataFrame, width: int, parts: int) -> DataFrame:
+    """low, high: edges that connect what shares a band hash; a forest for each of ``parts``."""
     packed = bands.select("node", "keys").mapInArrow(pack(parts, width), _PACKED)
     shuffled = packed.repartitionById(parts, "part")
     return shuffled.mapInArrow(bucket_forests, "low bigint, high bigint")

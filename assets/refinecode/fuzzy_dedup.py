@@ -24,7 +24,7 @@ from assets.refinecode.band_index import (
 )
 from assets.refinecode.clusters import find_components
 from assets.refinecode.mapping import FACT_COLUMNS, keep_order, read_documents, write_parquet
-from assets.refinecode.passes import Findings, small
+from assets.refinecode.passes import Findings, settled
 from assets.refinecode.units import Level, unit_facts, unit_texts
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def similar_units(
     against: Sequence[Path] = (),
 ) -> DataFrame:
     """unit, survivor, jaccard of every unit of ``frame`` that goes. ``work`` is an empty folder
-    that all workers can write to; it keeps what is returned, and the band hashes of all units."""
+    that all workers can write to; it keeps the band hashes of all units."""
     from pyspark.sql import functions as F
 
     texts = unit_texts(frame, params, level)
@@ -105,19 +105,15 @@ def similar_units(
         known = there.select("unit", *_KEEP, "node").withColumn("earlier", F.lit(True))
         facts = facts.unionByName(known)
 
-    clusters = find_components(spark, bands, params.bands, work)
-    expected = clusters.count()
-    ranked = rank_members(facts, small(clusters))
-    ranked.write.parquet(str(work / "ranked"))
-    ranked = spark.read.schema(ranked.schema).parquet(str(work / "ranked"))
-    if ranked.count() != expected:
+    clusters, expected = find_components(spark, bands, params.bands, work)
+    members = rank_members(facts, clusters)
+    ranked, found = settled(spark, members, work / "ranked", expected)
+    if found != expected:
         raise DedupError(
-            f"level {level}: {expected} ids of near-duplicates belong to {ranked.count()} units; "
+            f"level {level}: {expected} ids of near-duplicates belong to {found} units; "
             "two units share a 64-bit id. Nothing was dropped: remove or rename one of them"
         )
-    alike = compared(texts, small(ranked), params)
-    alike.write.parquet(str(work / "duplicates"))
-    return spark.read.schema(alike.schema).parquet(str(work / "duplicates"))
+    return settled(spark, compared(texts, ranked, params), work / "duplicates", expected)[0]
 
 
 _KEEP = ("stars", "popularity_percentile", "commit_time", "doc_id")

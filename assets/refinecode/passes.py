@@ -1,7 +1,7 @@
 """What the passes of a deduplication found, level by level, and its documents and decisions.
 
-A pass sees what earlier ones left. Findings are small (one row a dropped unit) and are written
-down after each pass, so that no later pass computes an earlier one again.
+A pass sees what earlier ones left. Findings are small (one row a dropped unit) and are settled
+after each pass, so that no later pass computes an earlier one again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: A table with fewer rows is sent to every worker; a larger one is shuffled.
 _SMALL_ROWS = 2_000_000
+#: What cannot have more rows is held by the driver; the rest is written down.
+_DRIVER_ROWS = 500_000
 
 
 class Findings:
@@ -29,6 +31,7 @@ class Findings:
 
     def __init__(self, spark: SparkSession, frame: DataFrame, params: Dedup, work: Path) -> None:
         self._spark, self._frame, self._params, self._work = spark, frame, params, work
+        self._documents = frame.count()
         self._drops: DataFrame | None = None
         self._cuts: DataFrame | None = None
 
@@ -58,13 +61,20 @@ class Findings:
             cut_documents(self._spark, self._frame, self._drops, self._cuts, words, out, stage)
 
     def _kept(self, rows: DataFrame, name: str) -> DataFrame:
-        folder = str(self._work / name)
-        rows.write.parquet(folder)
-        return small(self._spark.read.schema(rows.schema).parquet(folder))
+        return settled(self._spark, rows, self._work / name, self._documents)[0]
 
 
-def small(frame: DataFrame) -> DataFrame:
-    """``frame``, marked to be sent to every worker if it is small (it is counted)."""
+def settled(
+    spark: SparkSession, rows: DataFrame, folder: Path, at_most: int
+) -> tuple[DataFrame, int]:
+    """``rows``, of which there cannot be more than ``at_most``, computed once; and how many. A
+    small table is marked to be sent to every worker."""
     from pyspark.sql import functions as F
 
-    return F.broadcast(frame) if frame.count() < _SMALL_ROWS else frame
+    if at_most <= _DRIVER_ROWS:  # one job, where files need a second one to be counted
+        table = rows.toArrow()
+        return F.broadcast(spark.createDataFrame(table, rows.schema)), table.num_rows
+    rows.write.parquet(str(folder))
+    frame = spark.read.schema(rows.schema).parquet(str(folder))
+    count = frame.count()
+    return (F.broadcast(frame) if count < _SMALL_ROWS else frame), count

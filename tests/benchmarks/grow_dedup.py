@@ -1,22 +1,22 @@
 """How the whole of deduplication grows, and what hostile corpora cost it.
 
-    python -m tests.benchmarks.grow_dedup                      # 1x, 2x, 4x, 8x of a generated corpus
+    python -m tests.benchmarks.grow_dedup                     # 1x, 2x, 4x, 8x of a generated one
     python -m tests.benchmarks.grow_dedup --engine spark
     python -m tests.benchmarks.grow_dedup --hostile            # 50,000 equal headers and the like
     python -m tests.benchmarks.grow_dedup --documents FOLDER   # one run on a table of documents
 
-Each run is a process of its own that goes from parquet to kept parquet and decisions, exact and
-near-duplicates (``cookbook dedup``, preset ``verified``). Seconds are CPU time of all processes;
-the peak is resident memory of the process (with Spark: of the largest one). Tables of
-docs/scale.md are the output.
+Each run is the command ``cookbook dedup``: from parquet to kept parquet and decisions, exact and
+near-duplicates (preset ``verified``). Seconds are CPU time of all processes from start to end; the
+peak is the resident memory of the largest one. Tables of docs/scale.md are its output.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import ctypes
 import os
-import resource
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tests.benchmarks.bench_dedup import tree_seconds
-
+ROOT = Path(__file__).resolve().parents[2]
 Row = dict[str, Any]
 #: Files and text of the smallest corpus.
 FILES, WORDS = 8_000, 900
@@ -42,24 +42,23 @@ def main() -> None:
     parser.add_argument("--hostile", action="store_true")
     parser.add_argument("--hostile-files", type=int, default=50_000)
     parser.add_argument("--documents", type=Path)
-    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.worker:
-        work(options.documents, options.worker, options.engine, options.preset)
-        return
     print("| corpus | files | MB of text | kept | CPU s | CPU s / 100 MB | peak MB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
         for number, (label, source) in enumerate(corpora(options, Path(name))):
             out = Path(name, f"out-{number}")
-            command = [sys.executable, "-m", "tests.benchmarks.grow_dedup", "--worker", str(out),
-                       "--documents", str(source), "--engine", options.engine,
-                       "--preset", options.preset]  # fmt: skip
-            seconds = tree_seconds(command)
-            told = json.loads(Path(f"{out}.json").read_text())
-            size = told["bytes_in"] / 1e6
-            print(f"| {label} | {told['rows']:,} | {size:,.0f} | {told['kept']:,} | {seconds:.1f} "
-                  f"| {seconds / size * 100:.2f} | {told['peak']:,.0f} |", flush=True)  # fmt: skip
+            seconds, peak = run([
+                sys.executable, "-m", "orchestration.cli", "dedup", str(source), "--out", str(out),
+                "--engine", options.engine, "--preset", options.preset,
+            ])  # fmt: skip
+            said = pq.read_table(out / "decisions.parquet", columns=["verdict"])["verdict"]
+            kept = sum(verdict != "dropped" for verdict in said.to_pylist())
+            size = text_bytes(source) / 1e6
+            cost = f"{seconds / max(size, 1) * 100:.2f}"
+            print(f"| {label} | {len(said):,} | {size:,.0f} | {kept:,} | {seconds:.1f} | {cost} "
+                  f"| {peak / 1e6:,.0f} |", flush=True)  # fmt: skip
+            shutil.rmtree(out)
 
 
 def corpora(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Path]]:
@@ -85,6 +84,13 @@ def write(rows: Iterator[Row] | list[Row], file: Path) -> Path:
                 held = []
         writer.write_table(pa.Table.from_pylist(held, schema))
     return file
+
+
+def text_bytes(source: Path) -> int:
+    files = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
+    texts = (batch.column(0) for file in files
+             for batch in pq.ParquetFile(file).iter_batches(500, columns=["content"]))  # fmt: skip
+    return sum(pc.sum(pc.binary_length(part)).as_py() or 0 for part in texts)
 
 
 def text(draw: np.random.Generator, words: int) -> list[str]:
@@ -135,23 +141,23 @@ def hostile(files: int) -> dict[str, list[Row]]:
     }  # fmt: skip
 
 
-def work(source: Path, out: Path, engine: str, preset: str) -> None:
-    from dataclasses import asdict
-
-    from orchestration.dedup_files import dedup_files, dedup_params
-
-    def session() -> Any:
-        from assets.spark import spark_session
-
-        return spark_session("local[2]")
-
-    spark = session if engine == "spark" else None
-    summary = dedup_files(source, out, dedup_params({"preset": preset}), spark=spark)
-    peak = max(resource.getrusage(who).ru_maxrss
-               for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))  # fmt: skip
-    Path(f"{out}.json").write_text(json.dumps(asdict(summary) | {"peak": peak * 1024 / 1e6}))
+def run(command: list[str]) -> tuple[float, int]:
+    """(CPU seconds, peak bytes) of a command and all it starts, also what it leaves behind."""
+    adopt_orphans = 36  # PR_SET_CHILD_SUBREAPER
+    if ctypes.CDLL(None).prctl(adopt_orphans, 1, 0, 0, 0):
+        raise SystemExit("this needs Linux: orphans of Spark could not be adopted")
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT)
+    seconds, peak = 0.0, 0
+    while True:
+        try:
+            pid, status, used = os.wait4(-1, 0)
+        except ChildProcessError:
+            return seconds, peak
+        if pid == child.pid and status:
+            raise SystemExit(f"{command[3:]} failed")
+        seconds += used.ru_utime + used.ru_stime
+        peak = max(peak, used.ru_maxrss * 1024)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     main()

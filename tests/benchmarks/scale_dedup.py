@@ -130,9 +130,7 @@ def _steps(
         "band hashes": lambda: write_parquet(
             band_table(unit_texts(frame, params, "file"), params), folder / "bands"
         ),
-        _BUCKETS: lambda: find_components(
-            spark, bands(), params.bands, _new(folder / "work")
-        ).count(),
+        _BUCKETS: lambda: find_components(spark, bands(), params.bands, _new(folder / "work"))[1],
         "whole exact stage": lambda: exact_dedup.run(
             _new(exact), documents=documents, params=params, spark=spark
         ),

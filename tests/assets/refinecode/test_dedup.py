@@ -104,9 +104,9 @@ def test_survivors_do_not_depend_on_partitions_or_order(
     spark: Any, write: Write, tmp_path: Path
 ) -> None:
     rows = [_near(seed, changed, stars=(seed * changed) % 3 or None)
-            for seed in range(25) for changed in (0, 3, 6, 60)]  # fmt: skip
+            for seed in range(10) for changed in (0, 3, 6, 60)]  # fmt: skip
     seen = []
-    for partitions in (0, 1, 5):  # 0: without Spark
+    for partitions in (0, 5):  # 0: without Spark
         random.Random(partitions).shuffle(rows)
         out = tmp_path / str(partitions)
         documents = write(rows, files=partitions or 3, in_order=False)
@@ -122,8 +122,8 @@ def test_survivors_do_not_depend_on_partitions_or_order(
             _run(out, documents, PARAMS)
         kept, judged = outcome(out, rows, fuzzy_dedup.STAGE)
         seen.append((sorted(kept), sorted((i, row["detail"]) for i, row in judged.items())))
-    assert seen[0] == seen[1] == seen[2]
-    assert 25 <= len(seen[0][0]) <= 50
+    assert seen[0] == seen[1]
+    assert 10 <= len(seen[0][0]) <= 20
 
 
 def test_repositories_are_kept_or_dropped_whole(write: Write, tmp_path: Path) -> None:

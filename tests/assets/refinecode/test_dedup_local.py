@@ -20,16 +20,14 @@ from tests.assets.refinecode.conftest import Row, document, words
 Write = Callable[..., Path]
 BANDS: dict[str, Any] = {"permutations": 128, "bands": 32, "rows": 4}
 YEARS = (2020, 2024)
-#: Together they go every way through the levels; the rest is in the slow tests.
-CHOICES: list[dict[str, Any]] = [
-    {"level": "repository+file+chunk", "across": "language", "verify": "exact"},
-    {"level": "file", "verify": "none"},
-]
+#: Goes through all levels; the others are slow tests.
+ALL = {"level": "repository+file+chunk", "across": "language", "verify": "exact"}
 MORE: list[dict[str, Any]] = [
     {"level": level, "across": across, "verify": verify}
     for level, across, verify in [
         ("file", "language", "signature"),
         ("file", "corpus", "exact"),
+        ("file", "corpus", "none"),
         ("repository", "corpus", "none"),
         ("repository", "language", "exact"),
         ("chunk", "corpus", "exact"),
@@ -108,9 +106,8 @@ def _chosen(choice: dict[str, Any]) -> Dedup:
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice["level"])
-def test_same_tables(spark: Any, write: Write, tmp_path: Path, choice: dict[str, Any]) -> None:
-    _both(tmp_path, write(corpus(), files=3), _chosen(choice), spark, [])
+def test_same_tables(spark: Any, write: Write, tmp_path: Path) -> None:
+    _both(tmp_path, write(corpus(), files=3), _chosen(ALL), spark, [])
 
 
 @pytest.mark.slow
