@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from assets.documents import read_table
 from assets.recipe import Dedup
 from assets.refinecode import exact_dedup, fuzzy_dedup
+from assets.refinecode.keep import duplicate_detail
 from assets.refinecode.local import stages
 from assets.table_digest import table_digest
 from tests.assets.refinecode.conftest import Row, document, words
@@ -133,3 +135,15 @@ def test_same_tables_for_a_crawl_after_a_crawl(spark: Any, write: Write, tmp_pat
         earlier.append(out)
     new = [row for row in rows if not row["repository"].endswith(("0@1", "1@1"))] + part[:3]
     _both(tmp_path, write(new, files=2), params, spark, earlier)
+
+
+@pytest.mark.spark
+def test_similarities_are_rounded_alike(spark: Any) -> None:
+    """Halves of the last digit are where two ways to round differ."""
+    from pyspark.sql import functions as F
+
+    values = [k / 20_000 for k in range(1, 20_000, 14)] + [1 / 3, 1.0, 0.0, 5 / 32]
+    frame = spark.createDataFrame(pa.table({"alike": values}))
+    told = F.format_string("duplicate_of=%s jaccard=%.4f", F.lit("a"), "alike")
+    found = frame.select("alike", told.alias("told")).toArrow().to_pylist()
+    assert [duplicate_detail("a", row["alike"]) for row in found] == [r["told"] for r in found]
