@@ -86,9 +86,9 @@ def test_keys_of_another_width_are_refused() -> None:
 def test_components_in_spark_equal_the_union_find(spark: Any, tmp_path: Path) -> None:
     """A sparse and a dense random graph, and a long chain in no order."""
     draw = np.random.default_rng(0)
-    path = 300 + draw.permutation(24)
+    path = 300 + draw.permutation(12)
     graphs = [
-        draw.integers(0, 200, (2, 120)),
+        draw.integers(0, 200, (2, 100)),
         draw.integers(200, 300, (2, 400)),
         np.stack([path[:-1], path[1:]]),
     ]
@@ -128,6 +128,7 @@ def test_a_file_shuffles_at_most_300_bytes_at_16_bands(
     assert count == found.count() == 200 and found.select("component").distinct().count() == 100
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_a_graph_too_large_for_the_driver_gives_the_same(
     spark: Any, write: Any, tmp_path: Path

@@ -108,8 +108,14 @@ def _chosen(choice: dict[str, Any]) -> Dedup:
 
 
 @pytest.mark.spark
-def test_same_tables(spark: Any, write: Write, tmp_path: Path) -> None:
-    _both(tmp_path, write(corpus(), files=3), _chosen(ALL), spark, [])
+def test_same_tables_on_other_partitions(spark: Any, write: Write, tmp_path: Path) -> None:
+    documents = write(corpus(), files=3, in_order=False)
+    before = spark.conf.get("spark.sql.shuffle.partitions")
+    spark.conf.set("spark.sql.shuffle.partitions", "5")
+    try:
+        _both(tmp_path, documents, _chosen(ALL), spark, [])
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", before)
 
 
 @pytest.mark.slow
