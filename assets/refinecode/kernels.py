@@ -67,7 +67,8 @@ def compile_kernels() -> None:
     zeros = pa.array([0] * count, pa.int64())
     for verify in ("none", "signature", "exact"):
         params = Dedup(permutations=256, bands=25, rows=10, verify=verify)
-        units = {"unit": names, "node": nodes, "salt": zeros, "content": texts}
+        apart = pa.array([""] * count)
+        units = {"unit": names, "node": nodes, "apart": apart, "content": texts}
         list(sketcher(sketch_params(params))(iter([pa.record_batch(units)])))
         cluster = {"component": zeros, "node": nodes, "unit": names,
                    "earlier": pa.array([False] * count), "content": texts}  # fmt: skip
