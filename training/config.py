@@ -125,11 +125,29 @@ class _RunConfig(Checked):
     precision: Literal["auto", "fp32", "bf16"] = setting(
         "arithmetic: auto is bf16 on a GPU that has it, fp32 on a CPU", "auto"
     )
+    spike_sigmas: float | None = setting(
+        "skip a step whose loss or gradient norm is this many spreads above the median of the "
+        "steps before it; null: skip only what is not finite",
+        6.0,
+        above=0,
+    )
+    spike_window: int = setting("steps that the median is taken over", 128, minimum=4)
     checkpoint_every_steps: int = setting(
-        "steps between checkpoints (the last 2 are kept)", 100, minimum=1, identity=False
+        "steps between checkpoints", 100, minimum=1, identity=False
+    )
+    keep_last_checkpoints: int = setting(
+        "most recent checkpoints to keep during the run", 2, minimum=1, identity=False
+    )
+    keep_every_steps: int | None = setting(
+        "keep the checkpoint of every n-th step for good, to branch from or to release",
+        None,
+        minimum=1,
     )
     heldout: Path | None = setting(
         "parquet documents to measure bits per byte on, before and after", None
+    )
+    heldout_every_steps: int | None = setting(
+        "measure bits per byte during the run too, each so many steps", None, minimum=1
     )
     heldout_max_bytes: int = setting(
         "bytes of held-out text to use: documents in the order of their doc_id's hash",
@@ -144,6 +162,8 @@ class _RunConfig(Checked):
         names = [source.name for source in self.sources]
         if len(set(names)) != len(names):
             raise InvalidValue("sources", "a different name for each source", names)
+        if self.heldout_every_steps is not None and self.heldout is None:
+            raise InvalidValue("heldout", "documents for heldout_every_steps", None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +183,9 @@ class PretrainConfig(_RunConfig):
     model: ModelConfig | None = setting("architecture; absent when init_from gives it", None)
     tokenizer: Path | None = setting("tokenizer folder; absent when init_from gives it", None)
     init_from: Path | None = setting(
-        "finished run or checkpoint to branch from: weights and optimizer state", None
+        "finished run, or any checkpoint (RUN/checkpoints/step-N), to branch from: weights, "
+        "optimizer state, tokenizer, and the place in the sources it has in common",
+        None,
     )
 
     def __post_init__(self) -> None:
@@ -182,7 +204,12 @@ class PretrainConfig(_RunConfig):
 class SftConfig(_RunConfig):
     """`sft`: instruction tuning of a finished run, loss on the answers only."""
 
-    init_from: Path = setting("finished run whose model is tuned")
+    init_from: Path = setting("finished run, or a checkpoint, whose model is tuned")
+    order: Literal["shuffled", "progressive"] = setting(
+        "shuffled: all sources mixed; progressive: from the first source to the last, the share of "
+        "each rising and falling smoothly",
+        "shuffled",
+    )
     max_length: int = setting(
         "tokens in a packed row and in an example; at most the context of init_from", minimum=8
     )
@@ -194,6 +221,8 @@ class SftConfig(_RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.order == "progressive" and len(self.sources) < 2:
+            raise InvalidValue("order", "two sources or more to progress between", self.order)
         for index, source in enumerate(self.sources):
             if source.weight != 1.0:
                 raise InvalidValue(

@@ -3,6 +3,10 @@
 An optimizer step takes `batch_size` examples of a seeded order and packs them into rows of
 `max_length` tokens; examples in a row cannot see each other. The loss of a step is the mean over
 all its answer tokens, so long answers are not diluted by how rows happened to be filled.
+Order `shuffled` mixes all sources in each epoch. Order `progressive` is a curriculum over the whole
+run: of k sources, the i-th comes as the i-th of k sorted uniform numbers would, so with two the
+share of the first falls from one to zero while that of the second rises; each example still comes
+once an epoch.
 Paper: section 4.3, table 5 (two stages); packing is ours, the paper's script pads.
 """
 
@@ -10,15 +14,18 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from training.config import ConfigError, SourceConfig
-from training.data import IGNORED, Plan, Rows, permuted
+from training.data import IGNORED, Int64Array, Plan, Rows, permuted
 from training.documents import iter_rows
 from training.tokenizer import SpecialIds
 
@@ -55,12 +62,13 @@ class ExampleSet:
 
 
 class SftBatches:
-    """Steps of packed examples over all epochs."""
+    """Steps of packed examples over all epochs; `examples` are grouped by source."""
 
     def __init__(
         self,
         examples: Sequence[Example],
         *,
+        order: Literal["shuffled", "progressive"] = "shuffled",
         max_length: int,
         batch_size: int,
         epochs: int,
@@ -74,8 +82,15 @@ class SftBatches:
         self._batch = batch_size
         self._seed = seed
         self._pad = pad
-        self._steps_per_epoch = -(-len(examples) // batch_size)
-        self.steps = epochs * self._steps_per_epoch
+        self._curriculum: Int64Array | None = None
+        if order == "progressive":
+            counts = Counter(example.source for example in examples)
+            self._curriculum = progressive_order(list(counts.values()), epochs, seed)
+            self._steps_per_epoch = -(-len(self._curriculum) // batch_size)
+            self.steps = self._steps_per_epoch
+        else:
+            self._steps_per_epoch = -(-len(examples) // batch_size)
+            self.steps = epochs * self._steps_per_epoch
         answer_bytes = sum(example.answer_bytes for example in examples)
         self.bytes_per_token = max(1, answer_bytes) / sum(len(item.answer) for item in examples)
         self._packed = functools.lru_cache(maxsize=4)(self._pack)
@@ -110,6 +125,9 @@ class SftBatches:
         return Rows(inputs, labels, positions)
 
     def _chosen(self, step: int) -> list[Example]:
+        if self._curriculum is not None:
+            begin = step * self._batch
+            return [self._examples[i] for i in self._curriculum[begin : begin + self._batch]]
         epoch, number = divmod(step, self._steps_per_epoch)
         total = len(self._examples)
         slots = range(number * self._batch, min(total, (number + 1) * self._batch))
@@ -128,6 +146,30 @@ class SftBatches:
             packs[index].append(example)
             room[index] -= example.length
         return tuple(map(tuple, packs))
+
+
+def progressive_order(counts: Sequence[int], epochs: int, seed: int) -> Int64Array:
+    """Indices of the examples of a whole run, (epochs x sum(counts),), source after source.
+
+    `counts` are the sizes of the sources, whose examples are numbered one source after another.
+    The i-th source is spread over the run by the quantiles of Beta(i, k - i + 1).
+    """
+    k = len(counts)
+    grid = np.linspace(0.0, 1.0, 4097)
+    moments: list[npt.NDArray[np.float64]] = []
+    indices: list[int] = []
+    for number, count in enumerate(counts):
+        # P(at least i of k uniform numbers lie below t), the distribution of the i-th smallest.
+        below = sum(
+            math.comb(k, j) * grid**j * (1.0 - grid) ** (k - j) for j in range(number + 1, k + 1)
+        )
+        quantiles = (np.arange(epochs * count) + 0.5) / (epochs * count)
+        moments.append(np.interp(quantiles, below, grid))
+        first = sum(counts[:number])
+        for epoch in range(epochs):
+            name = f"progressive/{number}/{epoch}"
+            indices.extend(first + permuted(place, count, seed, name) for place in range(count))
+    return np.array(indices, dtype=np.int64)[np.argsort(np.concatenate(moments), kind="stable")]
 
 
 def load_examples(
