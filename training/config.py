@@ -122,8 +122,26 @@ class _RunConfig(Checked):
         "adamw, or muon for hidden matrices (learns more from few tokens)", "adamw"
     )
     grad_clip: float = setting("largest gradient norm", 1.0, above=0)
-    precision: Literal["auto", "fp32", "bf16"] = setting(
-        "arithmetic: auto is bf16 on a GPU that has it, fp32 on a CPU", "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp8"] = setting(
+        "arithmetic: auto is bf16 on a GPU that has it, fp32 on a CPU; fp8 needs torchao", "auto"
+    )
+    attention: Literal[
+        "auto",
+        "flash_attention_2",
+        "flash_attention_3",
+        "flash_attention_4",
+        "varlen",
+        "sdpa",
+        "eager",
+    ] = setting("kernel: auto takes the first that passes a probe", "auto", identity=False)
+    loss: Literal["auto", "liger", "chunked", "plain"] = setting(
+        "output head and loss: auto is liger where it runs, else chunked", "auto", identity=False
+    )
+    compile: Literal["auto", "always", "never"] = setting(
+        "torch.compile for each block: auto is on a GPU only", "auto", identity=False
+    )
+    activation_checkpointing: bool = setting(
+        "compute each block twice and keep less of it", False, identity=False
     )
     spike_sigmas: float | None = setting(
         "skip a step whose loss or gradient norm is this many spreads above the median of the "

@@ -32,12 +32,12 @@ from training.config import ConfigError
 from training.data import Batches, Plan
 from training.guard import Guard
 from training.model import TokenLoss
+from training.packing import collate
 from training.report import Reporter, StepClock, StepMetrics
 from training.schedule import Schedule
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from transformers.models.llama.modeling_llama import LlamaForCausalLM
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class Stop:
 
 
 def run_loop(
-    model: LlamaForCausalLM,
+    token_loss: TokenLoss,
     optimizer: torch.optim.Optimizer,
     batches: Batches,
     settings: LoopSettings,
@@ -148,6 +148,7 @@ def run_loop(
     nothing but lost steps remains, ConfigError when the checkpoint belongs to another config.
     """
     folder = settings.out / "checkpoints"
+    model = token_loss.causal_lm
     state = LoopState()
     found = newest_checkpoint(folder)
     if found is not None:
@@ -158,7 +159,7 @@ def run_loop(
     guard = Guard(
         settings.spike_sigmas, settings.spike_window, state.guard_losses, state.guard_norms
     )
-    network = accelerator.prepare_model(TokenLoss(model))
+    network = accelerator.prepare_model(token_loss)
     writer = CheckpointWriter(folder, settings.retention, settings.describe)
 
     def save(*, now: bool = False) -> None:
@@ -236,22 +237,19 @@ def _gradients(
     mine = list(range(rank, plan.rows, world))
     micro = settings.micro_batch_size
     passes = math.ceil(math.ceil(plan.rows / world) / micro)
-    total = torch.zeros((), dtype=torch.float64)
+    total = torch.zeros((), dtype=torch.float64, device=accelerator.device)
     for number in range(passes):
         with clock.waiting_for_data():
-            rows = batches.rows(step, mine[number * micro : (number + 1) * micro])
+            indices = mine[number * micro : (number + 1) * micro]
+            batch = collate(batches.rows(step, indices)).arguments(accelerator.device)
         last = number == passes - 1
         with _gradient_sync(network, accelerator, last):
-            loss_sum = network(
-                torch.from_numpy(rows.inputs).to(accelerator.device),
-                torch.from_numpy(rows.labels).to(accelerator.device),
-                torch.from_numpy(rows.positions).to(accelerator.device),
-            )
+            loss_sum = network(**batch)
             # Gradients are averaged over processes; the factor turns that into their sum.
             accelerator.backward(loss_sum * (world / plan.target_tokens))
-        total += loss_sum.detach().double().cpu()
+        total += loss_sum.detach()
     if world > 1:
-        total = accelerator.reduce(total.float().to(accelerator.device), "sum").double().cpu()
+        total = accelerator.reduce(total, "sum")
     norm = accelerator.clip_grad_norm_(network.parameters(), settings.grad_clip)
     return float(total) / plan.target_tokens, float(norm) if norm is not None else math.nan
 

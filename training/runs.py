@@ -30,8 +30,10 @@ from training.export import describe_model, export_model
 from training.loop import Interrupted, LoopSettings, LoopState, Stop, check_identity, run_loop
 from training.model import count_parameters, use_all_cores
 from training.plot import plot_run
+from training.precision import Precision, choose_precision
 from training.prepare import Prepared, RunConfig, prepare_pretrain, prepare_sft
 from training.report import Channel, NoChannel, Reporter, SilentReporter, Timings
+from training.speed import choose_speed, evaluating, make_network
 from training.tokenizer import load_tokenizer, special_ids
 from training.tracking import open_curves
 
@@ -65,7 +67,9 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
     if not sys.stderr.isatty():
         _quiet_transformers()
     with Stop() as stop, timings.phase("total"):
-        accelerator = _accelerator(config.precision)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        precision = choose_precision(config.precision, device)
+        accelerator = _accelerator(precision)
         with timings.phase("prepare"):
             prepared = prepare()
             retention = Retention(config.keep_last_checkpoints, config.keep_every_steps)
@@ -76,6 +80,8 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
                     retention.finish(config.out / "checkpoints")
                 return finished
             model = prepared.make_model().to(accelerator.device)
+            speed = choose_speed(config, model, accelerator.device, precision)
+            network = make_network(model, speed)
             optimizer = prepared.make_optimizer(model)
         facts = _facts_before(config, prepared, model, timings)
         settings = LoopSettings(
@@ -96,7 +102,7 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
         reporting = _reporting(config, prepared, model, accelerator, channel)
         with reporting as reporter, timings.phase("train"):
             state = run_loop(
-                model,
+                network,
                 optimizer,
                 prepared.batches,
                 settings,
@@ -121,6 +127,7 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
             processes=accelerator.num_processes,
             torch=torch.__version__,
             mfu_formula=mfu.FORMULA,
+            speed=speed.describe(),
         )
         timings.write(config.out / "logs" / "timing.json")
         _write_json(config.out / "summary.json", summary)
@@ -174,13 +181,13 @@ def _describe(prepared: Prepared, model: LlamaForCausalLM, folder: Path) -> None
     describe_model(model, prepared.tokenizer, special, folder)
 
 
-def _accelerator(precision: str) -> Accelerator:
+def _accelerator(precision: Precision) -> Accelerator:
     from accelerate import Accelerator
 
-    gpu = torch.cuda.is_available()
-    if precision == "auto":
-        precision = "bf16" if gpu and torch.cuda.is_bf16_supported() else "fp32"
-    return Accelerator(cpu=not gpu, mixed_precision="bf16" if precision == "bf16" else "no")
+    return Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no" if precision == "fp32" else "bf16",
+    )
 
 
 def _quiet_transformers() -> None:
@@ -247,7 +254,8 @@ def _heldout_bits(config: RunConfig, prepared: Prepared, model: LlamaForCausalLM
     tokenizer = PreTrainedTokenizerFast.from_pretrained(prepared.tokenizer, local_files_only=True)
     documents = sample_documents(config.heldout, config.heldout_max_bytes)
     texts = [document.content for document in documents]
-    costs = document_bits(model, tokenizer, texts, prepared.context_length)
+    with evaluating(model):
+        costs = document_bits(model, tokenizer, texts, prepared.context_length)
     return round(bits_per_byte(costs), 6)
 
 

@@ -11,6 +11,7 @@ import torch
 from training.config import ConfigError, InvalidValue, SftConfig, SourceConfig
 from training.data import IGNORED
 from training.model import TokenLoss, load_model
+from training.packing import collate
 from training.runs import finetune
 from training.sft import Example, SftBatches, encode_example, load_examples
 from training.tokenizer import load_tokenizer, special_ids
@@ -75,7 +76,7 @@ def test_packed_examples_have_the_loss_of_separate_ones(finished_run: Path) -> N
     def total(packed: SftBatches, step: int) -> float:
         rows = packed.rows(step, range(packed.plan(step).rows))
         with torch.no_grad():
-            return float(loss(*map(torch.from_numpy, (rows.inputs, rows.labels, rows.positions))))
+            return float(loss(**collate(rows).arguments(torch.device("cpu"))))
 
     assert batches.plan(0).rows < 9
     alone = sum(total(_batches([item], batch_size=1, epochs=1), 0) for item in examples)
