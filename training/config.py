@@ -49,9 +49,15 @@ class TokenizerConfig(Checked):
         "entries, special tokens included (paper: 96,640)", minimum=384, multiple_of=128
     )
     max_bytes: int = setting(
-        "bytes of text to learn from: documents in the order of their doc_id's hash, up to this",
+        "bytes of text to learn from, shared out to the languages by what there is of each",
         3_000_000,
         minimum=1,
+    )
+    language_exponent: float = setting(
+        "a language's share is its bytes to this power; below 1 lifts small languages",
+        1.0,
+        minimum=0,
+        maximum=1,
     )
 
 
