@@ -146,6 +146,9 @@ class _RunConfig(Checked):
     compile: Literal["auto", "always", "never"] = setting(
         "torch.compile for each block: auto is on a GPU only", "auto", identity=False
     )
+    parallel: Literal["auto", "ddp", "fsdp"] = setting(
+        "more than one process: auto is fsdp on GPUs with adamw, else ddp", "auto", identity=False
+    )
     activation_checkpointing: bool = setting(
         "compute each block twice and keep less of it", False, identity=False
     )

@@ -33,6 +33,7 @@ from training.data import Batches, Plan
 from training.guard import Guard
 from training.model import TokenLoss
 from training.packing import collate
+from training.parallel import is_sharded, whole
 from training.report import Reporter, StepClock, StepMetrics
 from training.schedule import Schedule
 
@@ -159,7 +160,9 @@ def run_loop(
     guard = Guard(
         settings.spike_sigmas, settings.spike_window, state.guard_losses, state.guard_norms
     )
-    network = accelerator.prepare_model(token_loss)
+    network: Any = token_loss
+    if not is_sharded(token_loss):
+        network = accelerator.prepare_model(token_loss)
     writer = CheckpointWriter(folder, settings.retention, settings.describe)
 
     def save(*, now: bool = False) -> None:
@@ -251,7 +254,8 @@ def _gradients(
     if world > 1:
         total = accelerator.reduce(total, "sum")
     norm = accelerator.clip_grad_norm_(network.parameters(), settings.grad_clip)
-    return float(total) / plan.target_tokens, float(norm) if norm is not None else math.nan
+    grad_norm = math.nan if norm is None else float(whole(norm))
+    return float(total) / plan.target_tokens, grad_norm
 
 
 def _account(
@@ -306,7 +310,10 @@ def _is_due(finished_steps: int, settings: LoopSettings) -> bool:
     return due or settings.retention.for_good(finished_steps)
 
 
-def _gradient_sync(network: torch.nn.Module, accelerator: Accelerator, last: bool) -> Any:
+def _gradient_sync(network: Any, accelerator: Accelerator, last: bool) -> Any:
+    if is_sharded(network):
+        network.set_requires_gradient_sync(last)
+        return contextlib.nullcontext()
     return contextlib.nullcontext() if last else accelerator.no_sync(network)
 
 

@@ -108,13 +108,19 @@ class TokenLoss(nn.Module):
     def forward(
         self,
         input_ids: torch.Tensor,
-        labels: torch.Tensor,
-        position_ids: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
         cu_seqlens: torch.Tensor | None = None,
         max_seqlen: int | None = None,
         targets: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Arguments as in PackedBatch; without `targets` every token must have a label."""
+        **options: Any,
+    ) -> Any:
+        """Arguments as in PackedBatch; without `targets` every token must have a label.
+
+        Without `labels` it is the model itself: a sharded one answers only through this module.
+        """
+        if labels is None:
+            return self.causal_lm(input_ids=input_ids, position_ids=position_ids, **options)
         # No attention_mask: restarting positions alone separate the packed documents; an all-ones
         # mask would switch that detection off and let them see each other.
         hidden_BTD = self.causal_lm.model(

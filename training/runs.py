@@ -28,7 +28,8 @@ from training.config import PretrainConfig, SftConfig, digest
 from training.documents import sample_documents
 from training.export import describe_model, export_model
 from training.loop import Interrupted, LoopSettings, LoopState, Stop, check_identity, run_loop
-from training.model import count_parameters, use_all_cores
+from training.model import TokenLoss, count_parameters, use_all_cores
+from training.parallel import choose_parallel, shard
 from training.plot import plot_run
 from training.precision import Precision, choose_precision
 from training.prepare import Prepared, RunConfig, prepare_pretrain, prepare_sft
@@ -82,8 +83,17 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
             model = prepared.make_model().to(accelerator.device)
             speed = choose_speed(config, model, accelerator.device, precision)
             network = make_network(model, speed)
+            world = accelerator.num_processes
+            parallel = choose_parallel(
+                config.parallel,
+                processes=world,
+                device=accelerator.device,
+                optimizer=config.optimizer,
+            )
+            if parallel == "fsdp":
+                shard(network, precision, world, accelerator.device)
             optimizer = prepared.make_optimizer(model)
-        facts = _facts_before(config, prepared, model, timings)
+        facts = _facts_before(config, prepared, network, timings)
         settings = LoopSettings(
             name=prepared.name,
             out=config.out,
@@ -95,7 +105,7 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
             checkpoint_every_steps=config.checkpoint_every_steps,
             retention=retention,
             identity=prepared.identity,
-            heldout=lambda: _heldout_bits(config, prepared, model),
+            heldout=lambda: _heldout_bits(config, prepared, network),
             heldout_every_steps=config.heldout_every_steps,
             describe=lambda folder: _describe(prepared, model, folder),
         )
@@ -112,7 +122,7 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
                 first_state=facts,
             )
         with timings.phase("heldout"):
-            after = _heldout_bits(config, prepared, model)
+            after = _heldout_bits(config, prepared, network)
         summary = _summary(prepared, model, state, facts, after)
         with timings.phase("export"):
             weights = checkpoints.named_weights(model)  # gathered when they are sharded
@@ -127,6 +137,7 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
             processes=accelerator.num_processes,
             torch=torch.__version__,
             mfu_formula=mfu.FORMULA,
+            parallel=parallel,
             speed=speed.describe(),
         )
         timings.write(config.out / "logs" / "timing.json")
@@ -209,7 +220,7 @@ def _finished_summary(out: Path, prepared: Prepared) -> Summary | None:
 def _facts_before(
     config: RunConfig,
     prepared: Prepared,
-    model: LlamaForCausalLM,
+    network: TokenLoss,
     timings: Timings,
 ) -> dict[str, Any]:
     """Facts of the start that a restart must not measure again; kept in each checkpoint."""
@@ -229,7 +240,7 @@ def _facts_before(
             facts["bits_per_byte_before"] = known["bits_per_byte_after"]
         else:
             with timings.phase("heldout"):
-                facts["bits_per_byte_before"] = _heldout_bits(config, prepared, model)
+                facts["bits_per_byte_before"] = _heldout_bits(config, prepared, network)
     return facts
 
 
@@ -246,7 +257,7 @@ def _heldout_key(config: RunConfig, prepared: Prepared) -> str | None:
     return digest(parts)
 
 
-def _heldout_bits(config: RunConfig, prepared: Prepared, model: LlamaForCausalLM) -> float | None:
+def _heldout_bits(config: RunConfig, prepared: Prepared, network: TokenLoss) -> float | None:
     if config.heldout is None:
         return None
     from transformers import PreTrainedTokenizerFast
@@ -254,7 +265,7 @@ def _heldout_bits(config: RunConfig, prepared: Prepared, model: LlamaForCausalLM
     tokenizer = PreTrainedTokenizerFast.from_pretrained(prepared.tokenizer, local_files_only=True)
     documents = sample_documents(config.heldout, config.heldout_max_bytes)
     texts = [document.content for document in documents]
-    with evaluating(model):
+    with evaluating(network) as model:
         costs = document_bits(model, tokenizer, texts, prepared.context_length)
     return round(bits_per_byte(costs), 6)
 

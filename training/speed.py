@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch import nn
 
 from training.attention import Attention, HeadShape, choose_attention
 from training.config import ConfigError
 from training.loss import LossName, choose_loss, loss_function
 from training.model import TokenLoss
+from training.parallel import is_sharded
 from training.precision import Precision, apply_precision
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def make_network(model: LlamaForCausalLM, speed: Speed) -> TokenLoss:
     if speed.activation_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if speed.compiled:
-        for layer in blocks(model):
+        for layer in model.model.layers:
             # The bound method, not the module: hooks and checkpointing stay around it, and equal
             # blocks share one compilation.
             layer.forward = torch.compile(layer.forward)
@@ -97,20 +97,21 @@ def make_network(model: LlamaForCausalLM, speed: Speed) -> TokenLoss:
 
 
 @contextlib.contextmanager
-def evaluating(model: LlamaForCausalLM) -> Iterator[None]:
-    """Plain attention, nothing compiled: texts of any length, in the dtype of the weights."""
+def evaluating(network: TokenLoss) -> Iterator[TokenLoss]:
+    """The network as a plain causal model: texts of any length, nothing compiled, no flash kernel.
+
+    Every process must take part when it is sharded.
+    """
+    model = network.causal_lm
     implementation = model.config._attn_implementation
     model.set_attn_implementation("sdpa")
     try:
         with torch.compiler.set_stance("force_eager"):
-            yield
+            yield network
     finally:
         model.set_attn_implementation(implementation)
-
-
-def blocks(model: LlamaForCausalLM) -> Iterator[nn.Module]:
-    """The transformer blocks of a model."""
-    yield from model.model.layers
+        if is_sharded(network):
+            network.reshard()
 
 
 def head_shape(model: LlamaForCausalLM) -> HeadShape:
