@@ -1,7 +1,7 @@
 """Command line of the training room: `python -m training COMMAND --config FILE`.
 
-Commands: tokenizer, shards, pretrain, anneal, sft. Exit codes: 0 done, 2 the config or the data
-cannot be used, 75 stopped on request with a checkpoint saved (the same command continues).
+Commands: tokenizer, shards, pretrain, anneal, sft, bench. Exit codes: 0 done, 2 the config or the
+data cannot be used, 75 stopped on request with a checkpoint saved (the same command continues).
 Also runs under `accelerate launch -m training ...` and `torchrun -m training ...`.
 Paper: sections 3 and 4.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from training.config import (
+    BenchConfig,
     ConfigError,
     PretrainConfig,
     SftConfig,
@@ -39,6 +40,7 @@ _COMMANDS: dict[str, tuple[type, str]] = {
     "pretrain": (PretrainConfig, "train on token shards (warm-up, then constant rate)"),
     "anneal": (PretrainConfig, "branch from a finished run with an exponentially falling rate"),
     "sft": (SftConfig, "tune a finished run on instruction/answer examples"),
+    "bench": (BenchConfig, "measure training speed: one table of kernels, data and a peer"),
 }
 
 
@@ -54,7 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kind, _ = _COMMANDS[options.command]
     try:
         defaults = {"decay": "exponential"} if options.command == "anneal" else None
-        config: Any = load_config(kind, options.config, options.set, defaults)
+        overrides = list(options.set)
+        if options.command == "bench" and options.preset:
+            overrides.insert(0, f"preset={options.preset}")
+        config: Any = load_config(kind, options.config, overrides, defaults)
         with open_channel() as channel:
             return _execute(options.command, config, channel)
     except ConfigError as error:
@@ -64,6 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _execute(command: str, config: Any, channel: Channel) -> int:
     channel.line(f"{command}: starting")
+    if command == "bench":
+        from training.bench import run_bench
+
+        print(run_bench(config))
+        return 0
     if command in ("tokenizer", "shards"):
         summary = _data_command(command)(config)
     else:
@@ -116,7 +126,10 @@ def _parser() -> argparse.ArgumentParser:
             epilog=f"keys of the config file:\n{describe(kind)}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.add_argument("--config", type=Path, required=True, help="YAML or JSON file")
+        required = name != "bench"  # every key of bench has a default
+        command.add_argument("--config", type=Path, required=required, help="YAML or JSON file")
+        if name == "bench":
+            command.add_argument("--preset", help="architecture, short for --set preset=NAME")
         command.add_argument(
             "--set",
             action="append",

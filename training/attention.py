@@ -18,19 +18,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from training.config import ConfigError
+from training.config import AttentionChoice, ConfigError
 
 log = logging.getLogger(__name__)
 
-AttentionName = Literal[
-    "flash_attention_2", "flash_attention_3", "flash_attention_4", "varlen", "sdpa", "eager"
-]
 # The order in which `auto` tries them: the newest kernel first, dense masks last.
-BACKENDS: tuple[AttentionName, ...] = (
+BACKENDS: tuple[AttentionChoice, ...] = (
     "flash_attention_3",
     "flash_attention_4",
     "flash_attention_2",
@@ -79,7 +76,7 @@ class HeadShape:
 class Attention:
     """The chosen backend, its name inside transformers, and what was refused before it."""
 
-    name: AttentionName
+    name: AttentionChoice
     implementation: str
     refusals: dict[str, str]
 
@@ -107,7 +104,7 @@ def choose_attention(
 
 
 def refusal(
-    name: AttentionName, shape: HeadShape, *, device: torch.device, dtype: torch.dtype
+    name: AttentionChoice, shape: HeadShape, *, device: torch.device, dtype: torch.dtype
 ) -> str | None:
     """Why a backend cannot run here, or None after it ran 64 tokens forward and backward."""
     reason = _missing(name, shape, device, dtype)
@@ -122,7 +119,7 @@ def refusal(
     return None
 
 
-def implementation_of(name: AttentionName) -> str:
+def implementation_of(name: AttentionChoice) -> str:
     """Register a backend with transformers and return its `attn_implementation`.
 
     The flash kernels are registered under names of our own, so that transformers neither builds
@@ -133,7 +130,7 @@ def implementation_of(name: AttentionName) -> str:
     return register(name, _VARLEN[name]())
 
 
-def register(name: AttentionName, function: VarlenFunction) -> str:
+def register(name: AttentionChoice, function: VarlenFunction) -> str:
     """Make `function` the kernel behind a backend and return its `attn_implementation`."""
     from transformers import AttentionInterface
 
@@ -278,7 +275,7 @@ def _torch_varlen() -> VarlenFunction:
     return call
 
 
-_VARLEN: dict[AttentionName, Callable[[], VarlenFunction]] = {
+_VARLEN: dict[AttentionChoice, Callable[[], VarlenFunction]] = {
     "flash_attention_2": _flash_attention_2,
     "flash_attention_3": _flash_attention_3,
     "flash_attention_4": _flash_attention_4,
@@ -290,7 +287,7 @@ _VARLEN: dict[AttentionName, Callable[[], VarlenFunction]] = {
 
 
 def _missing(
-    name: AttentionName, shape: HeadShape, device: torch.device, dtype: torch.dtype
+    name: AttentionChoice, shape: HeadShape, device: torch.device, dtype: torch.dtype
 ) -> str | None:
     """What a backend needs and is not there, found without running it."""
     if name in ("sdpa", "eager"):
@@ -317,7 +314,7 @@ def _missing(
 
 
 def _probe_error(
-    name: AttentionName, shape: HeadShape, device: torch.device, dtype: torch.dtype
+    name: AttentionChoice, shape: HeadShape, device: torch.device, dtype: torch.dtype
 ) -> float:
     """Largest relative error of output and gradients on 64 packed tokens, against fp32."""
     from transformers.models.llama.modeling_llama import (

@@ -23,7 +23,13 @@ from training.strict import (
     setting,
 )
 
+AttentionChoice = Literal[
+    "flash_attention_2", "flash_attention_3", "flash_attention_4", "varlen", "sdpa", "eager"
+]
+
 __all__ = [
+    "AttentionChoice",
+    "BenchConfig",
     "ConfigError",
     "InvalidValue",
     "ModelConfig",
@@ -131,15 +137,9 @@ class _RunConfig(Checked):
     precision: Literal["auto", "fp32", "bf16", "fp8"] = setting(
         "arithmetic: auto is bf16 on a GPU that has it, fp32 on a CPU; fp8 needs torchao", "auto"
     )
-    attention: Literal[
-        "auto",
-        "flash_attention_2",
-        "flash_attention_3",
-        "flash_attention_4",
-        "varlen",
-        "sdpa",
-        "eager",
-    ] = setting("kernel: auto takes the first that passes a probe", "auto", identity=False)
+    attention: Literal["auto", AttentionChoice] = setting(
+        "kernel: auto takes the first that passes a probe", "auto", identity=False
+    )
     loss: Literal["auto", "liger", "chunked", "plain"] = setting(
         "output head and loss: auto is liger where it runs, else chunked", "auto", identity=False
     )
@@ -257,3 +257,39 @@ class SftConfig(_RunConfig):
                     "no weight (sft passes over every example of every source once an epoch)",
                     source.weight,
                 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig(Checked):
+    """`bench`: training speed of an architecture on this machine."""
+
+    preset: Literal["starter", "100m", "1.5b", "8b"] = setting("architecture", "1.5b")
+    num_hidden_layers: int | None = setting(
+        "fewer blocks than the preset has, to fit one device (the table says so)", None, minimum=1
+    )
+    context_length: int | None = setting(
+        "tokens in a sequence; null: the preset's", None, minimum=8
+    )
+    batch_size: int | None = setting("sequences in a step; null: the preset's", None, minimum=1)
+    micro_batch_size: int | None = setting(
+        "sequences in a forward pass, halved when memory runs out; null: the preset's",
+        None,
+        minimum=1,
+    )
+    warmup_steps: int = setting("steps before the clock starts (compilation)", 3, minimum=1)
+    steps: int = setting("steps on the clock", 8, minimum=1)
+    data: tuple[Literal["synthetic", "real"], ...] = setting(
+        "synthetic: random tokens; real: `shards`, or this Python's library", ("synthetic", "real")
+    )
+    shards: Path | None = setting("token shards to use as real data", None)
+    attention: tuple[AttentionChoice, ...] = setting(
+        "backends to compare; empty: all (those that cannot run are listed with the reason)", ()
+    )
+    variants: tuple[Literal["compile", "loss", "checkpointing", "fp8", "trainer"], ...] = setting(
+        "what else to compare with the best backend: compile off, plain loss, activation "
+        "checkpointing, fp8, an eager Hugging Face Trainer",
+        ("compile", "loss", "trainer"),
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp8"] = setting("as in a run", "auto")
+    compile: Literal["auto", "always", "never"] = setting("as in a run", "auto")
+    out: Path | None = setting("JSON file for the rows, written as they come", None)

@@ -14,12 +14,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from training.config import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,8 @@ def sample_documents(path: Path, max_bytes: int) -> list[Document]:
 
     The document that crosses the limit is left out, unless it would be the first.
     """
+    import pyarrow.parquet as pq
+
     has_language = all("language" in pq.read_schema(file).names for file in parquet_files(path))
     keys: list[tuple[bytes, str, int]] = []
     for doc_id, content in iter_rows(path, ["doc_id", "content"]):
@@ -105,6 +109,9 @@ def file_digest(file: Path) -> str:
 
 
 def _sorted_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     parquet = pq.ParquetFile(file)
     missing = [name for name in columns if name not in parquet.schema_arrow.names]
     if missing:
@@ -127,6 +134,8 @@ def _sorted_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
 
 
 def _rows(file: Path, columns: Sequence[str], batch: pa.RecordBatch) -> Iterator[Row]:
+    import pyarrow as pa
+
     values = [batch.column(batch.schema.get_field_index(name)) for name in columns]
     for name, value in zip(columns, values, strict=True):
         if value.null_count:

@@ -14,8 +14,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from training.documents import Document, iter_rows, parquet_files
 
 _UNKNOWN = "unknown"
@@ -121,6 +119,8 @@ def _cut(path: Path, sizes: Mapping[str, int]) -> Iterator[Document]:
 
 
 def _documents(path: Path) -> Iterator[Document]:
+    import pyarrow.parquet as pq
+
     named = all("language" in pq.read_schema(file).names for file in parquet_files(path))
     columns = ["doc_id", "content", "language"] if named else ["doc_id", "content"]
     for row in iter_rows(path, columns):

@@ -71,22 +71,22 @@ class Checked:
 
 def load_config(
     kind: type[T],
-    file: Path,
+    file: Path | None,
     overrides: Sequence[str] = (),
     defaults: Mapping[str, object] | None = None,
 ) -> T:
-    """Read a YAML or JSON file into `kind`, then apply `a.b=value` overrides.
+    """Read a YAML or JSON file (or nothing) into `kind`, then apply `a.b=value` overrides.
 
     `defaults` are used for keys that neither the file nor an override gives.
     Relative paths mean the working directory. Raises ConfigError.
     """
-    tree = _read_tree(file)
+    tree = {} if file is None else _read_tree(file)
     origin: dict[str, str] = {}
     for override in overrides:
         _apply_override(tree, override, origin)
     for key, value in (defaults or {}).items():
         tree.setdefault(key, value)
-    return typing.cast(T, _build(kind, tree, _Where(file, "", origin)))
+    return typing.cast(T, _build(kind, tree, _Where(file or Path("command line"), "", origin)))
 
 
 def identity(config: object, contents: Mapping[str, str]) -> dict[str, object]:
