@@ -3,6 +3,7 @@
 A folder may hold any number of parquet files; rows come out by doc_id, merged from the files
 without holding the corpus in memory when the files are sorted (as the corpus artifacts are).
 Samples take documents by the hash of their doc_id, so they are the same for every partitioning.
+pyarrow is imported where a file is read: training on shards alone does not need it.
 """
 
 from __future__ import annotations
@@ -60,9 +61,7 @@ def sample_documents(path: Path, max_bytes: int) -> list[Document]:
 
     The document that crosses the limit is left out, unless it would be the first.
     """
-    import pyarrow.parquet as pq
-
-    has_language = all("language" in pq.read_schema(file).names for file in parquet_files(path))
+    has_language = has_column(path, "language")
     keys: list[tuple[bytes, str, int]] = []
     for doc_id, content in iter_rows(path, ["doc_id", "content"]):
         key = hashlib.sha256(doc_id.encode("utf-8")).digest()
@@ -92,6 +91,13 @@ def parquet_files(path: Path) -> list[Path]:
     if not files:
         raise ConfigError(f"{path}: expected a parquet file or a folder with some, found none")
     return files
+
+
+def has_column(path: Path, name: str) -> bool:
+    """Whether every parquet file at a path has a column of this name."""
+    import pyarrow.parquet as pq
+
+    return all(name in pq.read_schema(file).names for file in parquet_files(path))
 
 
 def content_digest(path: Path) -> str:

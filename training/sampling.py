@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.documents import Document, iter_rows, parquet_files
+from training.documents import Document, has_column, iter_rows
 
 _UNKNOWN = "unknown"
 
@@ -119,9 +119,7 @@ def _cut(path: Path, sizes: Mapping[str, int]) -> Iterator[Document]:
 
 
 def _documents(path: Path) -> Iterator[Document]:
-    import pyarrow.parquet as pq
-
-    named = all("language" in pq.read_schema(file).names for file in parquet_files(path))
+    named = has_column(path, "language")
     columns = ["doc_id", "content", "language"] if named else ["doc_id", "content"]
     for row in iter_rows(path, columns):
         yield Document(row[0], row[1], row[2] if named else _UNKNOWN)

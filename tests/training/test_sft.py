@@ -1,5 +1,6 @@
 """Instruction tuning: masks, packing, order, and invariance to how rows are split."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from training.data import IGNORED
 from training.model import TokenLoss, load_model
 from training.packing import collate
 from training.runs import finetune
-from training.sft import Example, SftBatches, encode_example, load_examples
+from training.sft import Example, SftBatches, encode_example, load_examples, progressive_order
 from training.tokenizer import load_tokenizer, special_ids
 
 
@@ -65,6 +66,51 @@ def test_each_epoch_trains_every_answer_once_and_nothing_else() -> None:
     second = batches.rows(4, range(batches.plan(4).rows))
     assert np.array_equal(first.inputs, again.inputs)
     assert first.inputs.tolist() != second.inputs.tolist()
+
+
+def test_progressive_goes_from_the_first_source_to_the_last_and_uses_all_alike() -> None:
+    broad = [Example("broad", (7,), (number,), 1) for number in range(300)]
+    narrow = [Example("narrow", (7,), (1000 + number,), 1) for number in range(100)]
+    batches = SftBatches(
+        [*broad, *narrow],
+        order="progressive",
+        max_length=16,
+        batch_size=40,
+        epochs=2,
+        seed=1,
+        pad=1,
+    )
+    assert batches.steps == 20
+    seen: Counter[int] = Counter()
+    shares = []
+    for step in range(20):
+        plan = batches.plan(step)
+        rows = batches.rows(step, range(plan.rows))
+        seen.update(rows.labels[rows.labels != IGNORED].tolist())
+        shares.append(plan.source_tokens.get("narrow", 0) / plan.target_tokens)
+    assert set(seen.values()) == {2} and len(seen) == 400
+    # At moment t of the curriculum the sources come as 300 (1 - t) to 100 t.
+    assert shares[0] < 0.05 and shares[-1] > 0.8
+    assert all(late >= early - 0.051 for early, late in itertools.pairwise(shares))
+    again = SftBatches(
+        [*broad, *narrow],
+        order="progressive",
+        max_length=16,
+        batch_size=40,
+        epochs=2,
+        seed=2,
+        pad=1,
+    )
+    assert again.rows(3, range(2)).labels.tolist() != batches.rows(3, range(2)).labels.tolist()
+
+
+def test_progressive_order_of_three_sources() -> None:
+    order = progressive_order([50, 50, 50], epochs=1, seed=0)
+    assert sorted(order.tolist()) == list(range(150))
+    middles = [float(np.median(np.flatnonzero(order // 50 == source))) for source in range(3)]
+    assert middles[0] < 50 < middles[1] < 100 < middles[2]
+    first_third = Counter((order[:50] // 50).tolist())
+    assert first_third[0] > first_third[1] > first_third[2]
 
 
 def test_packed_examples_have_the_loss_of_separate_ones(finished_run: Path) -> None:
