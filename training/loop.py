@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EXIT_INTERRUPTED = 75
 _FINAL_LOSS_STEPS = 20
 #: Steps in a row that are not finite before the run is given up: the weights themselves are bad.
 _MOST_LOST_STEPS = 25

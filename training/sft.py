@@ -12,14 +12,17 @@ Paper: section 4.3, table 5 (two stages); packing is ours, the paper's script pa
 
 from __future__ import annotations
 
+import bisect
 import functools
+import itertools
 import logging
 import math
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,15 +38,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _COLUMNS = ("example_id", "instruction", "output")
+_BATCH_EXAMPLES = 512
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Example:
     """One tokenised example: `prompt` ends where the answer begins."""
 
     source: str
-    prompt: tuple[int, ...]
-    answer: tuple[int, ...]
+    prompt: Sequence[int]
+    answer: Sequence[int]
     answer_bytes: int
 
     @property
@@ -52,11 +56,45 @@ class Example:
         return len(self.prompt) + len(self.answer) - 1
 
 
+class Examples(Sequence[Example]):
+    """Tokenised examples end to end in a few arrays: four bytes a token, whatever their number."""
+
+    def __init__(self) -> None:
+        self._tokens = array("i")
+        self._answer_begins, self._ends = array("q"), array("q")
+        self._sources: list[str] = []  # the names are shared, not copied
+        self._answer_bytes = array("q")
+
+    def append(self, example: Example) -> None:
+        self._tokens.extend(example.prompt)
+        self._answer_begins.append(len(self._tokens))
+        self._tokens.extend(example.answer)
+        self._ends.append(len(self._tokens))
+        self._sources.append(example.source)
+        self._answer_bytes.append(example.answer_bytes)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        begin = self._ends[index - 1] if index else 0
+        middle = self._answer_begins[index]
+        return Example(
+            self._sources[index],
+            self._tokens[begin:middle],
+            self._tokens[middle : self._ends[index]],
+            self._answer_bytes[index],
+        )
+
+
 @dataclass(frozen=True)
 class ExampleSet:
     """The examples of a run, and how many were truncated or left out as too long."""
 
-    examples: tuple[Example, ...]
+    examples: Sequence[Example]
     truncated: int
     dropped: int
 
@@ -134,17 +172,18 @@ class SftBatches:
         return [self._examples[permuted(slot, total, self._seed, f"sft/{epoch}")] for slot in slots]
 
     def _pack(self, step: int) -> tuple[tuple[Example, ...], ...]:
-        """First fit by decreasing length: few rows, and the same ones each time."""
+        """Best fit by decreasing length: few rows, and the same ones each time."""
         packs: list[list[Example]] = []
-        room: list[int] = []
+        room: list[tuple[int, int]] = []  # (free tokens, row), sorted
         for example in sorted(self._chosen(step), key=lambda item: -item.length):
-            fits = (number for number, free in enumerate(room) if example.length <= free)
-            index = next(fits, len(packs))
-            if index == len(packs):
+            place = bisect.bisect_left(room, (example.length, 0))
+            if place < len(room):
+                free, row = room.pop(place)
+            else:
+                free, row = self._max_length, len(packs)
                 packs.append([])
-                room.append(self._max_length)
-            packs[index].append(example)
-            room[index] -= example.length
+            packs[row].append(example)
+            bisect.insort(room, (free - example.length, row))
         return tuple(map(tuple, packs))
 
 
@@ -182,18 +221,22 @@ def load_examples(
 
     An answer is cut at `max_length`; an example whose prompt leaves no room for one is dropped.
     """
-    kept: list[Example] = []
+    kept = Examples()
     truncated = dropped = 0
     for source in sources:
-        for _, instruction, output in iter_rows(Path(source.path), _COLUMNS):
-            prompt, answer = encode_example(tokenizer, special, instruction, output)
-            room = max_length + 1 - len(prompt)
-            if room < 1:
-                dropped += 1
-                continue
-            truncated += len(answer) > room
-            size_bytes = len(output.encode("utf-8"))
-            kept.append(Example(source.name, prompt, answer[:room], size_bytes))
+        rows = iter_rows(Path(source.path), _COLUMNS)
+        while batch := list(itertools.islice(rows, _BATCH_EXAMPLES)):
+            pairs = [(instruction, output) for _, instruction, output in batch]
+            for (_, output), (prompt, answer) in zip(
+                pairs, encode_examples(tokenizer, special, pairs), strict=True
+            ):
+                room = max_length + 1 - len(prompt)
+                if room < 1:
+                    dropped += 1
+                    continue
+                truncated += len(answer) > room
+                size_bytes = len(output.encode("utf-8"))
+                kept.append(Example(source.name, prompt, answer[:room], size_bytes))
     if truncated or dropped:
         log.warning(
             "max_length %d: %d answers truncated, %d examples dropped (prompt too long)",
@@ -201,27 +244,26 @@ def load_examples(
             truncated,
             dropped,
         )
-    return ExampleSet(tuple(kept), truncated, dropped)
+    return ExampleSet(kept, truncated, dropped)
 
 
-def encode_example(
-    tokenizer: Tokenizer, special: SpecialIds, instruction: str, output: str
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """(prompt, answer) ids of a single-turn chat; the answer ends with `<|im_end|>`.
+def encode_examples(
+    tokenizer: Tokenizer, special: SpecialIds, pairs: Sequence[tuple[str, str]]
+) -> list[tuple[list[int], list[int]]]:
+    """(prompt, answer) ids of single-turn chats; an answer ends with `<|im_end|>`.
 
     The prompt equals the chat template with its generation prompt. Text is never parsed for
     special tokens, so an instruction cannot forge a turn.
     """
 
-    def text(value: str) -> list[int]:
-        return list(tokenizer.encode(value, add_special_tokens=False).ids)
+    def ids(texts: list[str]) -> list[list[int]]:
+        return [item.ids for item in tokenizer.encode_batch(texts, add_special_tokens=False)]
 
-    prompt = (
-        special.im_start,
-        *text("user\n" + instruction),
-        special.im_end,
-        *text("\n"),
-        special.im_start,
-        *text("assistant\n"),
-    )
-    return prompt, (*text(output), special.im_end)
+    line_break, assistant = ids(["\n", "assistant\n"])
+    questions = ids(["user\n" + instruction for instruction, _ in pairs])
+    answers = ids([output for _, output in pairs])
+    end = [special.im_end, *line_break, special.im_start, *assistant]
+    return [
+        ([special.im_start, *question, *end], [*answer, special.im_end])
+        for question, answer in zip(questions, answers, strict=True)
+    ]
