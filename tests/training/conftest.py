@@ -111,14 +111,11 @@ def run_processes(one_thread: None) -> Callable[..., list[int | None]]:
     )
 
     def run(*codes: str) -> list[int | None]:
-        processes = [context.Process(target=exec, args=(code, {})) for code in codes]
+        processes = [context.Process(target=exec, args=(code, {}), daemon=True) for code in codes]
         for process in processes:
             process.start()
         for process in processes:
-            process.join(120)
-            if process.is_alive():
-                process.kill()
-                process.join()
+            process.join()
         return [process.exitcode for process in processes]
 
     return run

@@ -30,12 +30,12 @@ def test_round_trips_any_text_and_any_bytes(world: Any) -> None:
         decoded: str = tokenizer.decode(ids, skip_special_tokens=False)
         return decoded == text
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=60))
     def text(text: str) -> None:
         assert survives(text)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(st.binary(max_size=80))
     def data(data: bytes) -> None:
         # Bytes of any kind, as documents hold them: as text of a one-byte encoding, or what of
@@ -144,19 +144,20 @@ def test_report_has_the_sample_and_bytes_per_token_of_each_language(
     assert lifted["Python"]["measured_on"] == "unseen documents"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
-    st.dictionaries(st.text(max_size=2), st.integers(0, 10**9), min_size=1, max_size=9),
+    st.lists(st.integers(0, 10**9), min_size=1, max_size=9),
     st.integers(1, 10**9),
-    st.floats(0, 1),
+    st.sampled_from([0.0, 0.3, 0.7, 1.0]),
 )
 def test_budgets_are_used_up_and_never_exceeded(
-    available: dict[str, int], total: int, exponent: float
+    sizes: list[int], total: int, exponent: float
 ) -> None:
+    available = {f"language {number}": size for number, size in enumerate(sizes)}
     budgets = plan_budgets(available, total, exponent)
     assert budgets.keys() == available.keys()
     assert all(0 <= budgets[name] <= available[name] for name in available)
-    wanted = min(total, sum(available.values()))
+    wanted = min(total, sum(sizes))
     assert wanted - len(available) <= sum(budgets.values()) <= wanted
 
 

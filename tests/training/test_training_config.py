@@ -119,7 +119,15 @@ def test_identity_ignores_where_a_run_executes(write_yaml: Callable[[str], Path]
         "tokenizer=t2",
     ):
         assert key(same) == base
-    for other in ("spike_sigmas=null", "keep_every_steps=3", "seed=1", "steps=11", "lr_peak=1e-3", "sources.0.weight=3", "batch_size=8"):
+    for other in (
+        "spike_sigmas=null",
+        "keep_every_steps=3",
+        "seed=1",
+        "steps=11",
+        "lr_peak=1e-3",
+        "sources.0.weight=3",
+        "batch_size=8",
+    ):
         assert key(other) != base
 
 
