@@ -242,6 +242,9 @@ class Tokenizer(Section):
 
     vocab_size: PositiveInt = Field(96_640, multiple_of=128)
     max_bytes: PositiveInt = Field(20_000_000_000, description="of text the merges are learnt from")
+    language_exponent: Fraction = Field(
+        1.0, description="a language's share is its bytes to this power; below 1 lifts small ones"
+    )
 
 
 class Model(Section):
@@ -291,6 +294,9 @@ class Pretrain(Section):
     lr: float = Field(3e-4, gt=0)
     warmup_steps: int = Field(2000, ge=0)
     checkpoint_every_steps: PositiveInt = 1000
+    keep_every_steps: PositiveInt | None = Field(
+        None, description="keep the checkpoint of every n-th step, to anneal from or to release"
+    )
     optimizer: Optimizer = Optimizer()
 
 
@@ -298,6 +304,9 @@ class Anneal(Section):
     """Decay phase of WSD and its mix (paper 2.2, table 3: 84 / 12.4 / 2.7 / 0.9 %)."""
 
     steps: PositiveInt
+    from_step: PositiveInt | None = Field(
+        None, description="stable checkpoint to branch from; null: the end of pretraining"
+    )
     lr_end: float = Field(1e-5, gt=0)
     mix: dict[Literal["corpus", "algorithmic", "snippets"], Fraction] = {
         "corpus": 0.84, "algorithmic": 0.124, "snippets": 0.036,
@@ -333,7 +342,13 @@ class SftStage(Section):
 class Sft(Section):
     """Two-stage instruction tuning and the strategies that the ablation compares (paper 6.4)."""
 
-    strategy: Literal["two_stage", "stage1_only", "mixed"] = "two_stage"
+    strategy: Literal[
+        "two_stage", "stage1_only", "stage2_only", "mixed", "reversed", "progressive"
+    ] = Field(
+        "two_stage",
+        description="mixed: one shuffled run over both sets; reversed: stage 2 first; progressive: "
+        "one run whose share of stage 2 rises from none to all",
+    )
     stage1: SftStage = SftStage(epochs=1, lr=2e-5, batch_size=4096, max_length=1216)
     stage2: SftStage = SftStage(epochs=3, lr=5e-5, batch_size=512, max_length=1500,
                                 micro_batch_size=4)  # fmt: skip
@@ -384,6 +399,17 @@ class Recipe(Section):
             raise ValueError(
                 f"sft: max_length {longest} is beyond pretrain.context_length "
                 f"{self.pretrain.context_length}: those positions would never have been trained"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _branch_exists(self) -> Recipe:
+        step, kept = self.anneal.from_step, self.pretrain.keep_every_steps
+        if step is not None and (kept is None or step % kept or step > self.pretrain.steps):
+            raise ValueError(
+                f"anneal: from_step {step} is no kept checkpoint; it must be a multiple of "
+                f"pretrain.keep_every_steps ({kept}), at most pretrain.steps "
+                f"({self.pretrain.steps})"
             )
         return self
 

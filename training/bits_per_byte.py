@@ -56,7 +56,7 @@ def document_bits(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    with torch.inference_mode():
+    with torch.no_grad():  # inference_mode would poison the gathered pieces of a sharded model
         for begin in range(0, len(windows), batch_size):
             batch = windows[begin : begin + batch_size]
             width = max(len(window.inputs) for window in batch)

@@ -1,8 +1,10 @@
 """Checkpoints: complete or absent, never half.
 
 A checkpoint is written into a hidden sibling, state.json last, synced, then renamed; the newest
-complete one is what a restart continues from. Optimizer state and random state are tensors in a
-safetensors file, so nothing is unpickled.
+complete one is what a restart continues from. It is a Hugging Face folder too (config, tokenizer),
+so annealing can branch from any of them and any of them can be released. Optimizer and random
+state are tensors in a safetensors file, so nothing is unpickled. The schedule and the data order
+are functions of the step, so the step is all that is kept of them.
 Paper: section 3.2 (stable checkpoints from which annealing branches).
 """
 
@@ -13,23 +15,26 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from training.config import ConfigError
 
 log = logging.getLogger(__name__)
 
-KEEP = 2
 _NAME = re.compile(r"step-(\d{6,})")
 _MODEL_FILE = "model.safetensors"
 _OPTIMIZER_FILE = "optimizer.safetensors"
 _STATE_FILE = "state.json"
+
+Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,40 +46,140 @@ class Checkpoint:
     state: dict[str, Any]
 
 
-def save_checkpoint(
-    folder: Path,
-    *,
-    step: int,
-    state: Mapping[str, Any],
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+@dataclass(frozen=True)
+class Snapshot:
+    """What a checkpoint will hold: copies on the CPU that training no longer touches."""
+
+    step: int
+    state: dict[str, Any]
+    weights: Tensors
+    optimizer: Tensors
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Which checkpoints stay: the last `keep_last`, and every `keep_every_steps`-th for good."""
+
+    keep_last: int = 2
+    keep_every_steps: int | None = None
+
+    def for_good(self, step: int) -> bool:
+        """Whether the checkpoint of `step` outlives the run."""
+        return self.keep_every_steps is not None and step % self.keep_every_steps == 0
+
+    def prune(self, folder: Path) -> None:
+        """Remove what need not stay, and what killed writers left."""
+        recent = _folders(folder)[-self.keep_last :]
+        for step, path in _folders(folder):
+            if (step, path) not in recent and not self.for_good(step):
+                _remove(path)
+        _remove_leftovers(folder)
+
+    def finish(self, folder: Path) -> None:
+        """What remains of a finished run: the checkpoints that are kept for good."""
+        for step, path in _folders(folder):
+            if not self.for_good(step):
+                _remove(path)
+        _remove_leftovers(folder)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+class CheckpointWriter:
+    """Writes snapshots in a background thread, one at a time, while training goes on.
+
+    A write that fails (a full disk) costs that checkpoint only: it is logged and counted, what it
+    left is removed, and the previous checkpoint stays. `describe` adds files to each checkpoint.
+    """
+
+    def __init__(
+        self, folder: Path, retention: Retention, describe: Callable[[Path], None] | None = None
+    ) -> None:
+        self._folder, self._retention, self._describe = folder, retention, describe
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self.failed_writes = 0
+
+    def submit(self, snapshot: Snapshot) -> None:
+        """Start writing, after the write before has ended."""
+        self.wait()
+        # Not a daemon: leaving the interpreter waits for the write.
+        self._thread = threading.Thread(target=self._write, args=(snapshot,), name="checkpoint")
+        self._thread.start()
+
+    def write_now(self, snapshot: Snapshot) -> None:
+        """Write in this thread; raises OSError when it cannot be written."""
+        self.wait()
+        write_checkpoint(self._folder, snapshot, self._describe)
+        self._retention.prune(self._folder)
+
+    def wait(self) -> None:
+        """Return when nothing is being written."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _write(self, snapshot: Snapshot) -> None:
+        try:
+            write_checkpoint(self._folder, snapshot, self._describe)
+            self._retention.prune(self._folder)
+        except (OSError, SafetensorError) as error:
+            self.failed_writes += 1
+            log.error(
+                "%s: the checkpoint of step %d could not be written (%s); the previous one stays",
+                self._folder,
+                snapshot.step,
+                error,
+            )
+        except BaseException as error:  # noqa: BLE001 - raised by the next wait()
+            self._error = error
+
+
+def take_snapshot(
+    *, step: int, state: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
+) -> Snapshot:
+    """Copy what a checkpoint needs. Sharded tensors are gathered: call it on every process."""
+    tensors = optimizer_tensors(model, optimizer) | random_state()
+    return Snapshot(step, json.loads(json.dumps(state)), named_weights(model), tensors)
+
+
+def write_checkpoint(
+    folder: Path, snapshot: Snapshot, describe: Callable[[Path], None] | None = None
 ) -> Path:
-    """Write `folder/step-XXXXXX` atomically, drop all but the last two, return the new path."""
+    """Write `folder/step-XXXXXX` atomically and return it."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    final = folder / f"step-{step:06d}"
+    final = folder / f"step-{snapshot.step:06d}"
     temporary = folder / f".tmp-{final.name}"
     _remove(temporary)
-    temporary.mkdir()
-    save_file(named_weights(model), temporary / _MODEL_FILE)
-    save_file(optimizer_tensors(model, optimizer) | random_state(), temporary / _OPTIMIZER_FILE)
-    sizes = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
-    text = json.dumps({"step": step, "files": sizes, **state}, indent=2)
-    (temporary / _STATE_FILE).write_text(text + "\n", encoding="utf-8")
-    for file in temporary.iterdir():
-        _sync(file)
-    _remove(final)
-    temporary.replace(final)
+    try:
+        temporary.mkdir()
+        save_file(snapshot.weights, temporary / _MODEL_FILE, metadata={"format": "pt"})
+        save_file(snapshot.optimizer, temporary / _OPTIMIZER_FILE)
+        if describe is not None:
+            describe(temporary)
+        sizes = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
+        text = json.dumps({"step": snapshot.step, "files": sizes, **snapshot.state}, indent=2)
+        (temporary / _STATE_FILE).write_text(text + "\n", encoding="utf-8")
+        for file in temporary.iterdir():
+            _sync(file)
+        _sync(temporary)
+        _remove(final)
+        temporary.replace(final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)  # a full disk needs the room
+        raise
     _sync(folder)
-    for old in _folders(folder)[:-KEEP]:
-        _remove(old)
     return final
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
     """The complete checkpoint with the highest step; a torn one is passed over with a warning."""
-    for path in reversed(_folders(folder)):
+    for _, path in reversed(_folders(folder)):
         try:
             return read_checkpoint(path)
         except ConfigError as error:
@@ -105,24 +210,19 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
     set_random_state(tensors)
 
 
-def save_trainer_state(
-    folder: Path, state: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
+def save_trainer_state(folder: Path, state: Mapping[str, Any], moments: Tensors) -> None:
     """Write what a later run branches from: optimizer.safetensors and state.json."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(optimizer_tensors(model, optimizer), folder / _OPTIMIZER_FILE)
+    save_file(moments, folder / _OPTIMIZER_FILE)
     text = json.dumps(dict(state), indent=2, sort_keys=True)
     (folder / _STATE_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def named_weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters by name on the CPU; a shared parameter appears once, under its first name."""
-    return {
-        name: parameter.detach().to("cpu").contiguous()
-        for name, parameter in model.named_parameters()
-    }
+def named_weights(model: nn.Module) -> Tensors:
+    """Copies of the parameters, on the CPU; a shared one appears once, under its first name."""
+    return {name: _copied(parameter) for name, parameter in model.named_parameters()}
 
 
 def load_weights(model: nn.Module, file: Path) -> None:
@@ -141,23 +241,19 @@ def load_weights(model: nn.Module, file: Path) -> None:
                     f"{file}: {name}: expected shape {tuple(parameter.shape)}, "
                     f"found {tuple(tensors[name].shape)}"
                 )
-            parameter.copy_(tensors[name])
+            parameter.copy_(_placed(tensors[name], parameter))
 
 
-def optimizer_tensors(
-    model: nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, torch.Tensor]:
-    """Optimizer state as `<kind>/<parameter name>`; empty before the first step."""
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
+    """Copies of the optimizer state as `<kind>/<parameter name>`; empty before the first step."""
     return {
-        f"{kind}/{name}": tensor.detach().to("cpu").contiguous()
+        f"{kind}/{name}": _copied(tensor)
         for name, parameter in model.named_parameters()
         for kind, tensor in optimizer.state.get(parameter, {}).items()
     }
 
 
-def load_optimizer(
-    model: nn.Module, optimizer: torch.optim.Optimizer, file: Path
-) -> dict[str, torch.Tensor]:
+def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, file: Path) -> Tensors:
     """Set the optimizer state from a file and return all its tensors.
 
     Raises ConfigError when the state is of another model.
@@ -167,7 +263,7 @@ def load_optimizer(
     if not file.is_file():
         raise ConfigError(f"{file}: expected the optimizer state to start from, found none")
     tensors = load_file(file)
-    by_parameter: dict[str, dict[str, torch.Tensor]] = {}
+    by_parameter: dict[str, Tensors] = {}
     for key, tensor in tensors.items():
         kind, _, name = key.partition("/")
         by_parameter.setdefault(name, {})[kind] = tensor
@@ -182,12 +278,13 @@ def load_optimizer(
                     f"found {tuple(tensor.shape)}"
                 )
         optimizer.state[parameter] = {
-            kind: tensor.to(parameter.device) for kind, tensor in state.items()
+            kind: _placed(tensor, parameter) if tensor.ndim else tensor.to(parameter.device)
+            for kind, tensor in state.items()
         }
     return tensors
 
 
-def random_state() -> dict[str, torch.Tensor]:
+def random_state() -> Tensors:
     """State of torch's generators, as uint8 tensors."""
     state = {"random/cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
@@ -202,15 +299,36 @@ def set_random_state(tensors: Mapping[str, torch.Tensor]) -> None:
         torch.cuda.set_rng_state(tensors["random/cuda"])
 
 
-def _folders(folder: Path) -> list[Path]:
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    tensor = tensor.detach()
+    if hasattr(tensor, "full_tensor"):  # a DTensor: sharded over the processes
+        tensor = tensor.full_tensor()
+    return tensor.to("cpu", copy=True).contiguous()
+
+
+def _placed(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """`tensor` on the device of `like`, sharded as it is."""
+    if not hasattr(like, "device_mesh"):
+        return tensor.to(like.device)
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
+
+
+def _folders(folder: Path) -> list[tuple[int, Path]]:
+    """(step, path) of the checkpoints in a folder, complete or not, by step."""
     if not folder.is_dir():
         return []
-    found = [(int(match[1]), path) for path in folder.iterdir() if (match := _match(path))]
-    return [path for _, path in sorted(found)]
+    return sorted((int(match[1]), path) for path in folder.iterdir() if (match := _match(path)))
 
 
 def _match(path: Path) -> re.Match[str] | None:
     return _NAME.fullmatch(path.name) if path.is_dir() else None
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for path in folder.glob(".tmp-step-*"):
+        _remove(path)
 
 
 def _remove(path: Path) -> None:

@@ -23,7 +23,13 @@ from training.strict import (
     setting,
 )
 
+AttentionChoice = Literal[
+    "flash_attention_2", "flash_attention_3", "flash_attention_4", "varlen", "sdpa", "eager"
+]
+
 __all__ = [
+    "AttentionChoice",
+    "BenchConfig",
     "ConfigError",
     "InvalidValue",
     "ModelConfig",
@@ -49,9 +55,15 @@ class TokenizerConfig(Checked):
         "entries, special tokens included (paper: 96,640)", minimum=384, multiple_of=128
     )
     max_bytes: int = setting(
-        "bytes of text to learn from: documents in the order of their doc_id's hash, up to this",
+        "bytes of text to learn from, shared out to the languages by what there is of each",
         3_000_000,
         minimum=1,
+    )
+    language_exponent: float = setting(
+        "a language's share is its bytes to this power; below 1 lifts small languages",
+        1.0,
+        minimum=0,
+        maximum=1,
     )
 
 
@@ -122,14 +134,47 @@ class _RunConfig(Checked):
         "adamw, or muon for hidden matrices (learns more from few tokens)", "adamw"
     )
     grad_clip: float = setting("largest gradient norm", 1.0, above=0)
-    precision: Literal["auto", "fp32", "bf16"] = setting(
-        "arithmetic: auto is bf16 on a GPU that has it, fp32 on a CPU", "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp8"] = setting(
+        "arithmetic: auto is bf16 on a GPU that has it, fp32 on a CPU; fp8 needs torchao", "auto"
     )
+    attention: Literal["auto", AttentionChoice] = setting(
+        "kernel: auto takes the first that passes a probe", "auto", identity=False
+    )
+    loss: Literal["auto", "liger", "chunked", "plain"] = setting(
+        "output head and loss: auto is liger where it runs, else chunked", "auto", identity=False
+    )
+    compile: Literal["auto", "always", "never"] = setting(
+        "torch.compile for each block: auto is on a GPU only", "auto", identity=False
+    )
+    parallel: Literal["auto", "ddp", "fsdp"] = setting(
+        "more than one process: auto is fsdp on GPUs with adamw, else ddp", "auto", identity=False
+    )
+    activation_checkpointing: bool = setting(
+        "compute each block twice and keep less of it", False, identity=False
+    )
+    spike_sigmas: float | None = setting(
+        "skip a step whose loss or gradient norm is this many spreads above the median of the "
+        "steps before it; null: skip only what is not finite",
+        6.0,
+        above=0,
+    )
+    spike_window: int = setting("steps that the median is taken over", 128, minimum=4)
     checkpoint_every_steps: int = setting(
-        "steps between checkpoints (the last 2 are kept)", 100, minimum=1, identity=False
+        "steps between checkpoints", 100, minimum=1, identity=False
+    )
+    keep_last_checkpoints: int = setting(
+        "most recent checkpoints to keep during the run", 2, minimum=1, identity=False
+    )
+    keep_every_steps: int | None = setting(
+        "keep the checkpoint of every n-th step for good, to branch from or to release",
+        None,
+        minimum=1,
     )
     heldout: Path | None = setting(
         "parquet documents to measure bits per byte on, before and after", None
+    )
+    heldout_every_steps: int | None = setting(
+        "measure bits per byte during the run too, each so many steps", None, minimum=1
     )
     heldout_max_bytes: int = setting(
         "bytes of held-out text to use: documents in the order of their doc_id's hash",
@@ -144,6 +189,8 @@ class _RunConfig(Checked):
         names = [source.name for source in self.sources]
         if len(set(names)) != len(names):
             raise InvalidValue("sources", "a different name for each source", names)
+        if self.heldout_every_steps is not None and self.heldout is None:
+            raise InvalidValue("heldout", "documents for heldout_every_steps", None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +210,9 @@ class PretrainConfig(_RunConfig):
     model: ModelConfig | None = setting("architecture; absent when init_from gives it", None)
     tokenizer: Path | None = setting("tokenizer folder; absent when init_from gives it", None)
     init_from: Path | None = setting(
-        "finished run or checkpoint to branch from: weights and optimizer state", None
+        "finished run, or any checkpoint (RUN/checkpoints/step-N), to branch from: weights, "
+        "optimizer state, tokenizer, and the place in the sources it has in common",
+        None,
     )
 
     def __post_init__(self) -> None:
@@ -182,7 +231,12 @@ class PretrainConfig(_RunConfig):
 class SftConfig(_RunConfig):
     """`sft`: instruction tuning of a finished run, loss on the answers only."""
 
-    init_from: Path = setting("finished run whose model is tuned")
+    init_from: Path = setting("finished run, or a checkpoint, whose model is tuned")
+    order: Literal["shuffled", "progressive"] = setting(
+        "shuffled: all sources mixed; progressive: from the first source to the last, the share of "
+        "each rising and falling smoothly",
+        "shuffled",
+    )
     max_length: int = setting(
         "tokens in a packed row and in an example; at most the context of init_from", minimum=8
     )
@@ -194,6 +248,8 @@ class SftConfig(_RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.order == "progressive" and len(self.sources) < 2:
+            raise InvalidValue("order", "two sources or more to progress between", self.order)
         for index, source in enumerate(self.sources):
             if source.weight != 1.0:
                 raise InvalidValue(
@@ -201,3 +257,39 @@ class SftConfig(_RunConfig):
                     "no weight (sft passes over every example of every source once an epoch)",
                     source.weight,
                 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig(Checked):
+    """`bench`: training speed of an architecture on this machine."""
+
+    preset: Literal["starter", "100m", "1.5b", "8b"] = setting("architecture", "1.5b")
+    num_hidden_layers: int | None = setting(
+        "fewer blocks than the preset has, to fit one device (the table says so)", None, minimum=1
+    )
+    context_length: int | None = setting(
+        "tokens in a sequence; null: the preset's", None, minimum=8
+    )
+    batch_size: int | None = setting("sequences in a step; null: the preset's", None, minimum=1)
+    micro_batch_size: int | None = setting(
+        "sequences in a forward pass, halved when memory runs out; null: the preset's",
+        None,
+        minimum=1,
+    )
+    warmup_steps: int = setting("steps before the clock starts (compilation)", 3, minimum=1)
+    steps: int = setting("steps on the clock", 8, minimum=1)
+    data: tuple[Literal["synthetic", "real"], ...] = setting(
+        "synthetic: random tokens; real: `shards`, or this Python's library", ("synthetic", "real")
+    )
+    shards: Path | None = setting("token shards to use as real data", None)
+    attention: tuple[AttentionChoice, ...] = setting(
+        "backends to compare; empty: all (those that cannot run are listed with the reason)", ()
+    )
+    variants: tuple[Literal["compile", "loss", "checkpointing", "fp8", "trainer"], ...] = setting(
+        "what else to compare with the best backend: compile off, plain loss, activation "
+        "checkpointing, fp8, an eager Hugging Face Trainer",
+        ("compile", "loss", "trainer"),
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp8"] = setting("as in a run", "auto")
+    compile: Literal["auto", "always", "never"] = setting("as in a run", "auto")
+    out: Path | None = setting("JSON file for the rows, written as they come", None)

@@ -71,11 +71,16 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """An opened source of the mix."""
+    """An opened source of the mix; `tokens_read` of it belong to the run that this one continues.
+
+    Its windows go on after those tokens, so annealing does not begin with the text that
+    pretraining began with.
+    """
 
     name: str
     shards: Shards
     weight: float
+    tokens_read: int = 0
 
 
 class PackedBatches:
@@ -136,7 +141,7 @@ class PackedBatches:
         source = self._sources[which]
         index = source.shards.index
         windows = max(1, index.tokens // self._context)
-        epoch, ordinal = divmod(draw, windows)
+        epoch, ordinal = divmod(draw + source.tokens_read // self._context, windows)
         window = permuted(ordinal, windows, self._seed, f"{source.name}/{epoch}")
         # The tokens that do not fill a window get their turn by a shift that changes each epoch.
         slack = max(0, index.tokens - windows * self._context)

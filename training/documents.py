@@ -3,6 +3,7 @@
 A folder may hold any number of parquet files; rows come out by doc_id, merged from the files
 without holding the corpus in memory when the files are sorted (as the corpus artifacts are).
 Samples take documents by the hash of their doc_id, so they are the same for every partitioning.
+pyarrow is imported where a file is read: training on shards alone does not need it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from training.config import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +61,7 @@ def sample_documents(path: Path, max_bytes: int) -> list[Document]:
 
     The document that crosses the limit is left out, unless it would be the first.
     """
-    has_language = all("language" in pq.read_schema(file).names for file in parquet_files(path))
+    has_language = has_column(path, "language")
     keys: list[tuple[bytes, str, int]] = []
     for doc_id, content in iter_rows(path, ["doc_id", "content"]):
         key = hashlib.sha256(doc_id.encode("utf-8")).digest()
@@ -90,6 +93,13 @@ def parquet_files(path: Path) -> list[Path]:
     return files
 
 
+def has_column(path: Path, name: str) -> bool:
+    """Whether every parquet file at a path has a column of this name."""
+    import pyarrow.parquet as pq
+
+    return all(name in pq.read_schema(file).names for file in parquet_files(path))
+
+
 def content_digest(path: Path) -> str:
     """sha-256 over the bytes of the parquet files, in the order of their names."""
     total = hashlib.sha256()
@@ -105,6 +115,9 @@ def file_digest(file: Path) -> str:
 
 
 def _sorted_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     parquet = pq.ParquetFile(file)
     missing = [name for name in columns if name not in parquet.schema_arrow.names]
     if missing:
@@ -127,6 +140,8 @@ def _sorted_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
 
 
 def _rows(file: Path, columns: Sequence[str], batch: pa.RecordBatch) -> Iterator[Row]:
+    import pyarrow as pa
+
     values = [batch.column(batch.schema.get_field_index(name)) for name in columns]
     for name, value in zip(columns, values, strict=True):
         if value.null_count:

@@ -8,33 +8,54 @@ Paper: section 1 (open weights and intermediate checkpoints).
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.tokenizer import SpecialIds
 
 if TYPE_CHECKING:
+    import torch
     from transformers.models.llama.modeling_llama import LlamaForCausalLM
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 def export_model(
-    model: LlamaForCausalLM, tokenizer_folder: Path, special: SpecialIds, folder: Path
+    weights: Mapping[str, torch.Tensor],
+    model: LlamaForCausalLM,
+    tokenizer_folder: Path,
+    special: SpecialIds,
+    folder: Path,
 ) -> None:
-    """Write `folder` (replaced when it exists), complete before it takes its name."""
-    from transformers import GenerationConfig
+    """Write `folder` (replaced when it exists), complete before it takes its name.
+
+    `weights` are whole tensors by parameter name; a shared one stands under its first name only.
+    """
+    from safetensors.torch import save_file
 
     temporary = folder.with_name(f".tmp-{folder.name}")
     for path in (temporary, folder):
         if path.exists():
             shutil.rmtree(path)
-    model.generation_config = GenerationConfig(
+    temporary.mkdir(parents=True)
+    save_file(dict(weights), temporary / "model.safetensors", metadata={"format": "pt"})
+    describe_model(model, tokenizer_folder, special, temporary)
+    temporary.rename(folder)
+
+
+def describe_model(
+    model: LlamaForCausalLM, tokenizer_folder: Path, special: SpecialIds, folder: Path
+) -> None:
+    """Write what makes a folder with model.safetensors loadable: configs, tokenizer, template."""
+    from transformers import GenerationConfig
+
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    GenerationConfig(
         bos_token_id=special.end_of_text,
         eos_token_id=[special.end_of_text, special.im_end],
         pad_token_id=special.pad,
-    )
-    model.save_pretrained(temporary)
+    ).save_pretrained(folder)
     for name in TOKENIZER_FILES:
-        shutil.copyfile(tokenizer_folder / name, temporary / name)
-    temporary.rename(folder)
+        shutil.copyfile(tokenizer_folder / name, folder / name)

@@ -2,7 +2,7 @@
 
 One step is a function of (weights, optimizer, step number): the data and the learning rate have no
 state of their own. Loss is summed over the target tokens of the whole step and divided once, so
-micro-batches and processes do not change it. A gradient that is not finite skips its step.
+micro-batches and processes do not change it. The guard skips steps that are not finite or spike.
 Paper: section 3.2; section 4.3.
 """
 
@@ -13,7 +13,7 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -21,21 +21,30 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from training.checkpoint import newest_checkpoint, restore, save_checkpoint
+from training.checkpoint import (
+    CheckpointWriter,
+    Retention,
+    newest_checkpoint,
+    restore,
+    take_snapshot,
+)
 from training.config import ConfigError
 from training.data import Batches, Plan
+from training.guard import Guard
 from training.model import TokenLoss
-from training.report import Channel, MetricsLog, Progress, StepMetrics
+from training.packing import collate
+from training.parallel import is_sharded, whole
+from training.report import Reporter, StepClock, StepMetrics
 from training.schedule import Schedule
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from transformers.models.llama.modeling_llama import LlamaForCausalLM
 
 log = logging.getLogger(__name__)
 
-EXIT_INTERRUPTED = 75
 _FINAL_LOSS_STEPS = 20
+#: Steps in a row that are not finite before the run is given up: the weights themselves are bad.
+_MOST_LOST_STEPS = 25
 
 
 class Interrupted(Exception):
@@ -46,6 +55,10 @@ class Interrupted(Exception):
         self.step = step
 
 
+class Diverged(Exception):
+    """Every recent step was lost; going on would change nothing."""
+
+
 @dataclass
 class LoopState:
     """What the loop itself carries from step to step; all of it is in the checkpoint."""
@@ -54,7 +67,10 @@ class LoopState:
     tokens: int = 0
     tokens_per_source: dict[str, int] = field(default_factory=dict)
     skipped_steps: int = 0
+    lost_in_a_row: int = 0
     recent_losses: list[float] = field(default_factory=list)
+    guard_losses: list[float] = field(default_factory=list)
+    guard_norms: list[float] = field(default_factory=list)
 
     def final_loss(self) -> float | None:
         """Mean loss (nats per target token) of the last steps; None when none was finite."""
@@ -65,15 +81,25 @@ class LoopState:
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How the loop runs; `identity` must match the checkpoint it resumes from."""
+    """How the loop runs; `identity` must match the checkpoint it resumes from.
+
+    `heldout` measures bits per byte (on every process) each `heldout_every_steps`; `describe` adds
+    files to a checkpoint (config, tokenizer).
+    """
 
     name: str
     out: Path
     schedule: Schedule
     micro_batch_size: int
     grad_clip: float
+    spike_sigmas: float | None
+    spike_window: int
     checkpoint_every_steps: int
+    retention: Retention
     identity: Mapping[str, Any]
+    heldout: Callable[[], float | None]
+    heldout_every_steps: int | None
+    describe: Callable[[Path], None]
 
 
 class Stop:
@@ -106,22 +132,23 @@ class Stop:
 
 
 def run_loop(
-    model: LlamaForCausalLM,
+    token_loss: TokenLoss,
     optimizer: torch.optim.Optimizer,
     batches: Batches,
     settings: LoopSettings,
     *,
     accelerator: Accelerator,
-    channel: Channel,
+    reporter: Reporter,
     stop: Stop,
     first_state: Mapping[str, Any],
 ) -> LoopState:
     """Train to `batches.steps`, continuing from the newest checkpoint in `settings.out`.
 
-    `first_state` is stored with each checkpoint (see `resumed_facts`). Raises Interrupted after
-    saving, ConfigError when the checkpoint belongs to another config.
+    `first_state` is stored with each checkpoint. Raises Interrupted after saving, Diverged when
+    nothing but lost steps remains, ConfigError when the checkpoint belongs to another config.
     """
     folder = settings.out / "checkpoints"
+    model = token_loss.causal_lm
     state = LoopState()
     found = newest_checkpoint(folder)
     if found is not None:
@@ -129,44 +156,60 @@ def run_loop(
         restore(found, model, optimizer)
         state = LoopState(**found.state["loop"])
         log.info("%s: continuing after step %d of %s", settings.name, found.step, found.path.name)
-    network = accelerator.prepare_model(TokenLoss(model))
-    metrics = None
-    if accelerator.is_main_process:
-        metrics = MetricsLog(settings.out / "logs" / "metrics.jsonl", state.finished_steps)
-    progress = Progress(settings.name, batches.steps, state.finished_steps, channel)
+    guard = Guard(
+        settings.spike_sigmas, settings.spike_window, state.guard_losses, state.guard_norms
+    )
+    network: Any = token_loss
+    if not is_sharded(token_loss):
+        network = accelerator.prepare_model(token_loss)
+    writer = CheckpointWriter(folder, settings.retention, settings.describe)
 
-    def save() -> None:
+    def save(*, now: bool = False) -> None:
+        extra = {"identity": settings.identity, "loop": asdict(state), "facts": first_state}
+        snapshot = take_snapshot(
+            step=state.finished_steps, state=extra, model=model, optimizer=optimizer
+        )
         if accelerator.is_main_process:
-            extra = {"identity": settings.identity, "loop": asdict(state), "facts": first_state}
-            save_checkpoint(
-                folder, step=state.finished_steps, state=extra, model=model, optimizer=optimizer
-            )
-        accelerator.wait_for_everyone()
+            (writer.write_now if now else writer.submit)(snapshot)
 
+    reporter.start(batches.steps, state.finished_steps)
     try:
         while state.finished_steps < batches.steps:
             step = state.finished_steps
+            clock = StepClock()
             lr = settings.schedule(step)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            plan = batches.plan(step)
-            loss, grad_norm = _one_step(
-                network, optimizer, batches, step, plan, settings, accelerator
+            with clock.waiting_for_data():
+                plan = batches.plan(step)
+            loss, grad_norm = _gradients(network, batches, step, plan, settings, accelerator, clock)
+            reason = guard.judge(loss, grad_norm)
+            if reason is None:
+                optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            _account(state, plan, loss, grad_norm, reason)
+            every = settings.heldout_every_steps
+            due = every is not None and state.finished_steps % every == 0
+            reporter.step(
+                _metrics(state, plan, loss, grad_norm, lr, batches, reason, clock),
+                settings.heldout() if due else None,
             )
-            line = _account(state, plan, loss, grad_norm, lr, batches, progress)
-            if metrics is not None:
-                metrics.write(line)
-                progress.step(line)
-            reason = _agreed_reason(stop.reason(state.finished_steps), accelerator)
-            if reason and state.finished_steps < batches.steps:
-                save()
-                raise Interrupted(state.finished_steps, batches.steps, reason)
-            if state.finished_steps % settings.checkpoint_every_steps == 0:
+            asked = _agreed_reason(stop.reason(state.finished_steps), accelerator)
+            if asked and state.finished_steps < batches.steps:
+                save(now=True)
+                accelerator.wait_for_everyone()
+                raise Interrupted(state.finished_steps, batches.steps, asked)
+            if state.lost_in_a_row >= _MOST_LOST_STEPS:
+                raise Diverged(
+                    f"{settings.name}: the last {state.lost_in_a_row} steps up to step "
+                    f"{state.finished_steps} were not finite; lower the learning rate, or branch "
+                    f"from an earlier checkpoint of {folder}"
+                )
+            if _is_due(state.finished_steps, settings):
                 save()
     finally:
-        progress.close()
-        if metrics is not None:
-            metrics.close()
+        writer.wait()
+        reporter.finish(writer.failed_writes)
     return state
 
 
@@ -182,79 +225,94 @@ def check_identity(found: Mapping[str, Any], expected: Mapping[str, Any], where:
         )
 
 
-def _one_step(
+def _gradients(
     network: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
     batches: Batches,
     step: int,
     plan: Plan,
     settings: LoopSettings,
     accelerator: Accelerator,
+    clock: StepClock,
 ) -> tuple[float, float]:
     """Loss (nats per target token of the whole step) and gradient norm before clipping."""
     world, rank = accelerator.num_processes, accelerator.process_index
     mine = list(range(rank, plan.rows, world))
     micro = settings.micro_batch_size
     passes = math.ceil(math.ceil(plan.rows / world) / micro)
-    total = torch.zeros((), dtype=torch.float64)
+    total = torch.zeros((), dtype=torch.float64, device=accelerator.device)
     for number in range(passes):
-        rows = batches.rows(step, mine[number * micro : (number + 1) * micro])
+        with clock.waiting_for_data():
+            indices = mine[number * micro : (number + 1) * micro]
+            batch = collate(batches.rows(step, indices)).arguments(accelerator.device)
         last = number == passes - 1
         with _gradient_sync(network, accelerator, last):
-            loss_sum = network(
-                torch.from_numpy(rows.inputs).to(accelerator.device),
-                torch.from_numpy(rows.labels).to(accelerator.device),
-                torch.from_numpy(rows.positions).to(accelerator.device),
-            )
+            loss_sum = network(**batch)
             # Gradients are averaged over processes; the factor turns that into their sum.
             accelerator.backward(loss_sum * (world / plan.target_tokens))
-        total += loss_sum.detach().double().cpu()
+        total += loss_sum.detach()
     if world > 1:
-        total = accelerator.reduce(total.float().to(accelerator.device), "sum").double().cpu()
+        total = accelerator.reduce(total, "sum")
     norm = accelerator.clip_grad_norm_(network.parameters(), settings.grad_clip)
-    grad_norm = float(norm) if norm is not None else math.nan
-    if math.isfinite(grad_norm):
-        optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    grad_norm = math.nan if norm is None else float(whole(norm))
     return float(total) / plan.target_tokens, grad_norm
 
 
 def _account(
+    state: LoopState, plan: Plan, loss: float, grad_norm: float, skip_reason: str | None
+) -> None:
+    state.finished_steps += 1
+    state.tokens += plan.target_tokens
+    for name, tokens in plan.source_tokens.items():
+        state.tokens_per_source[name] = state.tokens_per_source.get(name, 0) + tokens
+    lost = not (math.isfinite(loss) and math.isfinite(grad_norm))
+    state.lost_in_a_row = state.lost_in_a_row + 1 if lost else 0
+    if skip_reason is not None:
+        state.skipped_steps += 1
+        log.warning("step %d skipped: %s", state.finished_steps, skip_reason)
+    else:
+        state.recent_losses = [*state.recent_losses, loss][-_FINAL_LOSS_STEPS:]
+
+
+def _metrics(
     state: LoopState,
     plan: Plan,
     loss: float,
     grad_norm: float,
     lr: float,
     batches: Batches,
-    progress: Progress,
+    skip_reason: str | None,
+    clock: StepClock,
 ) -> StepMetrics:
-    state.finished_steps += 1
-    state.tokens += plan.target_tokens
-    for name, tokens in plan.source_tokens.items():
-        state.tokens_per_source[name] = state.tokens_per_source.get(name, 0) + tokens
-    finite = math.isfinite(loss)
-    skipped = not math.isfinite(grad_norm)
-    if skipped:
-        state.skipped_steps += 1
-        log.warning(
-            "step %d skipped: gradient norm %s, loss %s", state.finished_steps, grad_norm, loss
-        )
-    if finite and not skipped:
-        state.recent_losses = [*state.recent_losses, loss][-_FINAL_LOSS_STEPS:]
-    bits = loss / math.log(2) / batches.bytes_per_token if finite else None
+    bits = loss / math.log(2) / batches.bytes_per_token
+    seconds = clock.seconds()
     return StepMetrics(
         step=state.finished_steps,
-        loss=round(loss, 6) if finite else None,
-        bits_per_byte_estimate=None if bits is None else round(bits, 6),
+        loss=_finite(loss),
+        bits_per_byte_estimate=_finite(bits),
         lr=lr,
-        grad_norm=None if skipped else round(grad_norm, 6),
-        skipped=skipped,
+        grad_norm=_finite(grad_norm),
+        skipped=skip_reason is not None,
+        skip_reason=skip_reason,
         tokens=state.tokens,
-        tokens_per_second=round(progress.tokens_per_second(plan.target_tokens), 1),
+        step_seconds=round(seconds, 4),
+        tokens_per_second=round(plan.target_tokens / max(1e-9, seconds), 1),
+        data_wait_share=round(clock.data_seconds / max(1e-9, seconds), 4),
     )
 
 
-def _gradient_sync(network: torch.nn.Module, accelerator: Accelerator, last: bool) -> Any:
+def _finite(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _is_due(finished_steps: int, settings: LoopSettings) -> bool:
+    due = finished_steps % settings.checkpoint_every_steps == 0
+    return due or settings.retention.for_good(finished_steps)
+
+
+def _gradient_sync(network: Any, accelerator: Accelerator, last: bool) -> Any:
+    if is_sharded(network):
+        network.set_requires_gradient_sync(last)
+        return contextlib.nullcontext()
     return contextlib.nullcontext() if last else accelerator.no_sync(network)
 
 

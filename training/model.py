@@ -1,10 +1,10 @@
 """The model: a Llama from transformers, and its loss.
 
 The loss is a sum over target tokens, so the caller can divide by the tokens of the whole step and
-the result does not depend on how rows are split. Logits are computed for target tokens only.
+the result does not depend on how rows are split. Only target tokens pass the output head.
 Paper: section 3.1, table 4 (architecture).
 
-Shapes: B rows, T tokens, D width, V vocabulary, K target tokens.
+Shapes: B rows, T tokens, D width, K target tokens.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from training.config import ConfigError, ModelConfig
-from training.data import IGNORED
+from training.loss import ChunkedLoss, LossFunction
 
 if TYPE_CHECKING:
     from transformers.models.llama.configuration_llama import LlamaConfig
@@ -98,21 +98,42 @@ def check_same_architecture(found: LlamaConfig, expected: ModelConfig, where: Pa
 class TokenLoss(nn.Module):
     """Sum of the negative log-likelihood (nats) of the target tokens of packed rows."""
 
-    def __init__(self, causal_lm: LlamaForCausalLM) -> None:
+    def __init__(
+        self, causal_lm: LlamaForCausalLM, loss_function: LossFunction | None = None
+    ) -> None:
         super().__init__()
         self.causal_lm = causal_lm
+        self._loss_function = loss_function or ChunkedLoss()
 
     def forward(
-        self, inputs_BT: torch.Tensor, labels_BT: torch.Tensor, positions_BT: torch.Tensor
-    ) -> torch.Tensor:
+        self,
+        input_ids: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        cu_seqlens: torch.Tensor | None = None,
+        max_seqlen: int | None = None,
+        targets: torch.Tensor | None = None,
+        **options: Any,
+    ) -> Any:
+        """Arguments as in PackedBatch; without `targets` every token must have a label.
+
+        Without `labels` it is the model itself: a sharded one answers only through this module.
+        """
+        if labels is None:
+            return self.causal_lm(input_ids=input_ids, position_ids=position_ids, **options)
         # No attention_mask: restarting positions alone separate the packed documents; an all-ones
         # mask would switch that detection off and let them see each other.
         hidden_BTD = self.causal_lm.model(
-            input_ids=inputs_BT, position_ids=positions_BT, use_cache=False
+            input_ids=input_ids,
+            position_ids=position_ids,
+            use_cache=False,
+            cu_seqlens=cu_seqlens,
+            max_seqlen=max_seqlen,
         ).last_hidden_state
-        targets = labels_BT != IGNORED
-        logits_KV = self.causal_lm.lm_head(hidden_BTD[targets])
-        return nn.functional.cross_entropy(logits_KV.float(), labels_BT[targets], reduction="sum")
+        hidden_KD, labels_K = hidden_BTD.flatten(0, 1), labels.flatten()
+        if targets is not None:
+            hidden_KD, labels_K = hidden_KD[targets], labels_K[targets]
+        return self._loss_function(hidden_KD, self.causal_lm.lm_head.weight, labels_K)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -34,13 +34,16 @@ RunConfig = PretrainConfig | SftConfig
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a run starts from: the files of a finished run, or of a checkpoint inside one."""
+    """Where a run starts from: a finished run, or a checkpoint of one.
 
-    weights: Path
+    `model_folder` is in Hugging Face form, tokenizer included. `tokens_read` says how much of each
+    source of this name and digest had been read by then.
+    """
+
+    model_folder: Path
     optimizer: Path
-    model_folder: Path | None
-    tokenizer: Path | None
     state: Mapping[str, Any]
+    tokens_read: Mapping[str, tuple[str, int]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Prepared:
     context_length: int
     make_model: Callable[[], LlamaForCausalLM]
     make_optimizer: Callable[[LlamaForCausalLM], torch.optim.Optimizer]
+    tokens_read_before: Mapping[str, int]
     batches: Batches
     schedule: Schedule
     origin: Origin | None
@@ -62,12 +66,9 @@ class Prepared:
 def prepare_pretrain(config: PretrainConfig, name: str) -> Prepared:
     """Resolve `pretrain` or `anneal`; ConfigError names what does not fit together."""
     origin = open_origin(config.init_from) if config.init_from else None
-    tokenizer_folder = config.tokenizer or (origin.tokenizer if origin else None)
-    if tokenizer_folder is None:
-        raise ConfigError(
-            f"tokenizer: expected a tokenizer folder (init_from {config.init_from} is a bare "
-            "checkpoint, which holds none), found nothing"
-        )
+    tokenizer_folder = config.tokenizer or (origin.model_folder if origin else None)
+    if tokenizer_folder is None:  # excluded by the config
+        raise ConfigError("tokenizer: expected a tokenizer folder, found nothing")
     tokenizer = load_tokenizer(tokenizer_folder)
     special = special_ids(tokenizer, tokenizer_folder)
     tokens_digest = tokenizer_digest(tokenizer_folder)
@@ -75,6 +76,7 @@ def prepare_pretrain(config: PretrainConfig, name: str) -> Prepared:
     _check_optimizer(origin, config.optimizer)
 
     sources: list[Source] = []
+    read_before: dict[str, int] = {}
     contents = {"tokenizer": tokens_digest, **_shared_contents(config, origin)}
     for number, item in enumerate(config.sources):
         shards = open_shards(item.path)
@@ -84,7 +86,9 @@ def prepare_pretrain(config: PretrainConfig, name: str) -> Prepared:
                 f"{tokens_digest[:12]} ({tokenizer_folder}), found those of "
                 f"{shards.index.tokenizer_digest[:12]}; write the shards again"
             )
-        sources.append(Source(item.name, shards, item.weight))
+        digest, tokens = origin.tokens_read.get(item.name, ("", 0)) if origin else ("", 0)
+        read_before[item.name] = tokens if digest == shards.index.digest else 0
+        sources.append(Source(item.name, shards, item.weight, read_before[item.name]))
         contents[f"sources/{item.name}"] = shards.index.digest
     batches = PackedBatches(
         sources,
@@ -95,28 +99,22 @@ def prepare_pretrain(config: PretrainConfig, name: str) -> Prepared:
     )
 
     def make_model() -> LlamaForCausalLM:
-        if origin is not None and origin.model_folder is not None:
+        torch.manual_seed(config.seed)
+        if origin is not None:
             model = load_model(origin.model_folder)
             if config.model is not None:
                 check_same_architecture(model.config, config.model, origin.model_folder)
             model.config.max_position_embeddings = config.context_length
             return model
-        if config.model is None:
-            raise ConfigError(
-                f"model: expected an architecture (init_from {config.init_from} is a bare "
-                "checkpoint, which holds none), found nothing"
-            )
-        torch.manual_seed(config.seed)
-        model = new_model(
+        if config.model is None:  # excluded by the config
+            raise ConfigError("model: expected an architecture, found nothing")
+        return new_model(
             config.model,
             vocab_size=tokenizer.get_vocab_size(),
             context_length=config.context_length,
             end_of_text=special.end_of_text,
             pad=special.pad,
         )
-        if origin is not None:
-            checkpoints.load_weights(model, origin.weights)
-        return model
 
     def make_optimizer(model: LlamaForCausalLM) -> torch.optim.Optimizer:
         optimizer = new_optimizer(
@@ -143,6 +141,7 @@ def prepare_pretrain(config: PretrainConfig, name: str) -> Prepared:
         context_length=config.context_length,
         make_model=make_model,
         make_optimizer=make_optimizer,
+        tokens_read_before=read_before,
         batches=batches,
         schedule=schedule,
         origin=origin,
@@ -154,11 +153,6 @@ def prepare_sft(config: SftConfig) -> Prepared:
     """Resolve `sft`; ConfigError names what does not fit together."""
     origin = open_origin(config.init_from)
     folder = origin.model_folder
-    if folder is None:
-        raise ConfigError(
-            f"init_from: expected a finished run (with model/), found the checkpoint "
-            f"{config.init_from}"
-        )
     model_config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     longest = int(model_config["max_position_embeddings"])
     if config.max_length > longest:
@@ -174,18 +168,24 @@ def prepare_sft(config: SftConfig) -> Prepared:
     loaded = load_examples(config.sources, tokenizer, special, config.max_length)
     batches = SftBatches(
         loaded.examples,
+        order=config.order,
         max_length=config.max_length,
         batch_size=config.batch_size,
         epochs=config.epochs,
         seed=config.seed,
         pad=special.pad,
     )
+
+    def make_model() -> LlamaForCausalLM:
+        torch.manual_seed(config.seed)
+        return load_model(folder)
+
     return Prepared(
         name="sft",
         identity=identity(config, contents),
         tokenizer=folder,
         context_length=longest,
-        make_model=lambda: load_model(folder),
+        make_model=make_model,
         make_optimizer=lambda model: new_optimizer(
             model,
             lr=config.lr,
@@ -193,6 +193,7 @@ def prepare_sft(config: SftConfig) -> Prepared:
             weight_decay=config.weight_decay,
             name=config.optimizer,
         ),
+        tokens_read_before={},
         batches=batches,
         schedule=warmup_cosine(config.lr, batches.steps, config.warmup_steps),
         origin=origin,
@@ -207,23 +208,29 @@ def prepare_sft(config: SftConfig) -> Prepared:
 def open_origin(path: Path) -> Origin:
     """Resolve `init_from`: a finished run's folder, or one of its checkpoints/step-* folders."""
     if (path / "summary.json").is_file():
-        model = path / "model"
         state = json.loads((path / "trainer_state" / "state.json").read_text(encoding="utf-8"))
-        return Origin(
-            model / "model.safetensors",
-            path / "trainer_state" / "optimizer.safetensors",
-            model,
-            model,
-            state,
-        )
+        optimizer = path / "trainer_state" / "optimizer.safetensors"
+        return Origin(path / "model", optimizer, state, tokens_read(state, state))
     if (path / "state.json").is_file() and (path / "model.safetensors").is_file():
-        found = checkpoints.read_checkpoint(path)
-        weights = path / "model.safetensors"
-        return Origin(weights, path / "optimizer.safetensors", None, None, found.state["facts"])
+        state = checkpoints.read_checkpoint(path).state
+        read = tokens_read({**state, **state["facts"]}, state["loop"])
+        return Origin(path, path / "optimizer.safetensors", state["facts"], read)
+    there = sorted(str(item) for item in path.glob("checkpoints/step-*"))
+    hint = f"; it has {', '.join(there[-3:])}" if there else ""
     raise ConfigError(
         f"init_from: expected a finished run (summary.json, model/, trainer_state/) "
-        f"or a checkpoint folder (step-XXXXXX), found neither at {path}"
+        f"or a checkpoint folder (step-XXXXXX), found neither at {path}{hint}"
     )
+
+
+def tokens_read(state: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
+    """Tokens of each source that a run and the runs before it have read: name -> (digest, n)."""
+    contents = state["identity"]["contents"]
+    before = state["tokens_read_before"]
+    return {
+        name: (contents[f"sources/{name}"], before.get(name, 0) + tokens)
+        for name, tokens in counts["tokens_per_source"].items()
+    }
 
 
 def _shared_contents(config: RunConfig, origin: Origin | None) -> dict[str, str]:
@@ -231,7 +238,7 @@ def _shared_contents(config: RunConfig, origin: Origin | None) -> dict[str, str]
     if config.heldout is not None:
         contents["heldout"] = content_digest(config.heldout)
     if origin is not None:
-        contents["init_from"] = file_digest(origin.weights)
+        contents["init_from"] = file_digest(origin.model_folder / "model.safetensors")
     return contents
 
 

@@ -1,4 +1,4 @@
-"""Reporting: metrics file, progress, Dagster Pipes, timing and the loss plot.
+"""Reporting: metrics file, progress, Dagster Pipes, MLflow and timing.
 
 Everything that depends on the clock is written under `logs/`, so the rest of a run's folder is the
 same for the same inputs. Progress is a bar in a terminal and a line every few seconds elsewhere.
@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import math
 import os
+import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from training.tracking import Curves
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +91,29 @@ class Timings:
         file.write_text(json.dumps(payload, indent=2) + "\n", encoding="utf-8")
 
 
+class StepClock:
+    """Times one step, and how much of it was spent waiting for data."""
+
+    def __init__(self) -> None:
+        self._begin = time.perf_counter()
+        self.data_seconds = 0.0
+
+    @contextlib.contextmanager
+    def waiting_for_data(self) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.data_seconds += time.perf_counter() - begin
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self._begin
+
+
 @dataclass(frozen=True)
 class StepMetrics:
-    """One line of metrics.jsonl; `loss` in nats per target token, None when not finite."""
+    """What a step did; `loss` in nats per target token, None when not finite.
+
+    `tokens` are target tokens of all processes since the start of the run; the rate is this step's.
+    """
 
     step: int
     loss: float | None
@@ -99,8 +121,81 @@ class StepMetrics:
     lr: float
     grad_norm: float | None
     skipped: bool
+    skip_reason: str | None
     tokens: int
+    step_seconds: float
     tokens_per_second: float
+    data_wait_share: float
+
+
+class Reporter:
+    """Where a loop reports its steps: metrics.jsonl, the progress display, MLflow.
+
+    `mfu` turns tokens per second of the whole run into a share of the devices' peak, or None.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        logs: Path,
+        channel: Channel,
+        *,
+        mfu: Callable[[float], float | None] = lambda _: None,
+        curves: Curves | None = None,
+    ) -> None:
+        self._name, self._channel, self._mfu, self._curves = name, channel, mfu, curves
+        self._file = logs / "metrics.jsonl"
+
+    def start(self, steps: int, finished: int) -> None:
+        self._metrics = MetricsLog(self._file, finished)
+        self._progress = Progress(self._name, steps, finished, self._channel)
+
+    def step(self, metrics: StepMetrics, heldout_bits_per_byte: float | None) -> None:
+        mfu = self._mfu(metrics.tokens_per_second)
+        line = {
+            **asdict(metrics),
+            "mfu": None if mfu is None else round(mfu, 4),
+            "memory_bytes": peak_memory_bytes(),
+            "heldout_bits_per_byte": heldout_bits_per_byte,
+        }
+        self._metrics.write(line)
+        if self._curves is not None:
+            self._curves.step(line)
+        self._progress.step(metrics)
+        if heldout_bits_per_byte is not None:
+            self._progress.say(f"held-out {heldout_bits_per_byte:.4f} bits per byte")
+
+    def finish(self, failed_checkpoints: int) -> None:
+        if failed_checkpoints:
+            self._progress.say(f"{failed_checkpoints} checkpoints could not be written")
+        self._progress.close()
+        self._metrics.close()
+
+
+class SilentReporter(Reporter):
+    """For the processes that do not report."""
+
+    def __init__(self) -> None:
+        pass
+
+    def start(self, steps: int, finished: int) -> None:
+        pass
+
+    def step(self, metrics: StepMetrics, heldout_bits_per_byte: float | None) -> None:
+        pass
+
+    def finish(self, failed_checkpoints: int) -> None:
+        pass
+
+
+def peak_memory_bytes() -> int:
+    """Most memory used so far: of the CUDA device where there is one, else of this process."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 class MetricsLog:
@@ -114,8 +209,8 @@ class MetricsLog:
         temporary.replace(file)
         self._stream = file.open("a", encoding="utf-8")
 
-    def write(self, metrics: StepMetrics) -> None:
-        self._stream.write(json.dumps(metrics.__dict__) + "\n")
+    def write(self, line: Mapping[str, Any]) -> None:
+        self._stream.write(json.dumps(line) + "\n")
         self._stream.flush()
 
     def close(self) -> None:
@@ -137,33 +232,34 @@ class Progress:
         self._name, self._steps, self._channel = name, steps, channel
         self._begin = self._last_line = time.perf_counter()
         self._finished_before = finished
-        self._tokens = 0
+        self._tokens_before: float | None = None
         self._bar: Any = None
         if sys.stderr.isatty():
             from tqdm import tqdm
 
             self._bar = tqdm(total=steps, initial=finished, desc=name, unit="step")
 
-    def tokens_per_second(self, tokens: int) -> float:
-        """Mean rate since this process began to train, counting `tokens` more."""
-        self._tokens += tokens
-        return self._tokens / max(1e-9, time.perf_counter() - self._begin)
-
     def step(self, metrics: StepMetrics) -> None:
         loss = "not finite" if metrics.loss is None else f"{metrics.loss:.3f}"
+        now = time.perf_counter()
+        seconds = max(1e-9, now - self._begin)
+        if self._tokens_before is None:
+            self._tokens_before = metrics.tokens - metrics.tokens_per_second * metrics.step_seconds
+        rate = (metrics.tokens - self._tokens_before) / seconds
         if self._bar is not None:
             self._bar.update(1)
-            self._bar.set_postfix_str(f"loss {loss}, {metrics.tokens_per_second:.0f} tok/s")
-        now = time.perf_counter()
+            self._bar.set_postfix_str(f"loss {loss}, {rate:.0f} tok/s")
         if now - self._last_line < _LINE_SECONDS and metrics.step != self._steps:
             return
         self._last_line = now
-        rate = (metrics.step - self._finished_before) / max(1e-9, now - self._begin)
-        left = (self._steps - metrics.step) / max(1e-9, rate)
-        line = (
-            f"{self._name}: step {metrics.step}/{self._steps}, loss {loss}, "
-            f"{metrics.tokens_per_second:.0f} tok/s, {left:.0f} s left"
+        left = (self._steps - metrics.step) * seconds / (metrics.step - self._finished_before)
+        self.say(
+            f"step {metrics.step}/{self._steps}, loss {loss}, {rate:.0f} tok/s, {left:.0f} s left"
         )
+
+    def say(self, text: str) -> None:
+        """A line to the log (not over a bar) and the channel."""
+        line = f"{self._name}: {text}"
         if self._bar is None:
             log.info(line)
         self._channel.line(line)
@@ -171,23 +267,3 @@ class Progress:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
-
-
-def plot_losses(metrics_file: Path, image: Path, title: str) -> None:
-    """Draw loss and learning rate over the steps of metrics.jsonl."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
-    lines = read_metrics(metrics_file)
-    steps = [line["step"] for line in lines]
-    losses = [math.nan if line["loss"] is None else line["loss"] for line in lines]
-    figure = Figure(figsize=(7.0, 4.0), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(steps, losses, color="tab:blue", linewidth=1.0)
-    axes.set(title=title, xlabel="step", ylabel="loss (nats per token)")
-    rates = axes.twinx()
-    rates.plot(steps, [line["lr"] for line in lines], color="tab:orange", linewidth=1.0)
-    rates.set_ylabel("learning rate")
-    figure.savefig(image, dpi=100)

@@ -1,34 +1,42 @@
 """The runs: pretrain, anneal and sft, from a config to a finished folder.
 
 A run's folder ends with model/ (Hugging Face), trainer_state/ (what the next run branches from),
-summary.json (facts that are the same each time, written last) and logs/ (all that depends on the
-clock). The same command in the same folder continues, or returns what is finished.
+summary.json (facts that are the same each time, written last), logs/ (all that depends on the
+clock), and checkpoints/ when some are kept for good. The same command in the same folder continues,
+or returns what is finished.
 Paper: section 3.2 (WSD: pretrain, then anneal from a stable checkpoint); section 4 (SFT).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import platform
-import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from training import checkpoint as checkpoints
+from training import mfu
 from training.bits_per_byte import bits_per_byte, document_bits
+from training.checkpoint import Retention
 from training.config import PretrainConfig, SftConfig, digest
 from training.documents import sample_documents
-from training.export import export_model
-from training.loop import LoopSettings, LoopState, Stop, check_identity, run_loop
-from training.model import count_parameters, use_all_cores
+from training.export import describe_model, export_model
+from training.loop import Interrupted, LoopSettings, LoopState, Stop, check_identity, run_loop
+from training.model import TokenLoss, count_parameters, use_all_cores
+from training.parallel import choose_parallel, shard
+from training.plot import plot_run
+from training.precision import Precision, choose_precision
 from training.prepare import Prepared, RunConfig, prepare_pretrain, prepare_sft
-from training.report import Channel, NoChannel, Timings, plot_losses
+from training.report import Channel, NoChannel, Reporter, SilentReporter, Timings
+from training.speed import choose_speed, evaluating, make_network
 from training.tokenizer import load_tokenizer, special_ids
+from training.tracking import open_curves
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -60,48 +68,67 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
     if not sys.stderr.isatty():
         _quiet_transformers()
     with Stop() as stop, timings.phase("total"):
-        accelerator = _accelerator(config.precision)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        precision = choose_precision(config.precision, device)
+        accelerator = _accelerator(precision)
         with timings.phase("prepare"):
             prepared = prepare()
+            retention = Retention(config.keep_last_checkpoints, config.keep_every_steps)
             finished = _finished_summary(config.out, prepared)
             if finished is not None:
                 log.info("%s: %s is finished already", prepared.name, config.out)
                 if accelerator.is_main_process:  # a kill may have come before the last clean-up
-                    shutil.rmtree(config.out / "checkpoints", ignore_errors=True)
+                    retention.finish(config.out / "checkpoints")
                 return finished
             model = prepared.make_model().to(accelerator.device)
+            speed = choose_speed(config, model, accelerator.device, precision)
+            network = make_network(model, speed)
+            world = accelerator.num_processes
+            parallel = choose_parallel(
+                config.parallel,
+                processes=world,
+                device=accelerator.device,
+                optimizer=config.optimizer,
+            )
+            if parallel == "fsdp":
+                shard(network, precision, world, accelerator.device)
             optimizer = prepared.make_optimizer(model)
-        facts = _facts_before(config, prepared, model, accelerator, timings)
+        facts = _facts_before(config, prepared, network, timings)
         settings = LoopSettings(
             name=prepared.name,
             out=config.out,
             schedule=prepared.schedule,
             micro_batch_size=config.micro_batch_size,
             grad_clip=config.grad_clip,
+            spike_sigmas=config.spike_sigmas,
+            spike_window=config.spike_window,
             checkpoint_every_steps=config.checkpoint_every_steps,
+            retention=retention,
             identity=prepared.identity,
+            heldout=lambda: _heldout_bits(config, prepared, network),
+            heldout_every_steps=config.heldout_every_steps,
+            describe=lambda folder: _describe(prepared, model, folder),
         )
-        with timings.phase("train"):
+        reporting = _reporting(config, prepared, model, accelerator, channel)
+        with reporting as reporter, timings.phase("train"):
             state = run_loop(
-                model,
+                network,
                 optimizer,
                 prepared.batches,
                 settings,
                 accelerator=accelerator,
-                channel=channel,
+                reporter=reporter,
                 stop=stop,
                 first_state=facts,
             )
-        after = None
-        if accelerator.is_main_process:
-            with timings.phase("heldout"):
-                after = _heldout_bits(config, prepared, model)
+        with timings.phase("heldout"):
+            after = _heldout_bits(config, prepared, network)
         summary = _summary(prepared, model, state, facts, after)
-        if accelerator.is_main_process:
-            with timings.phase("export"):
-                _export(config.out, prepared, model, optimizer, state, facts, after)
-                log_file = config.out / "logs" / "metrics.jsonl"
-                plot_losses(log_file, config.out / "logs" / "loss.png", prepared.name)
+        with timings.phase("export"):
+            weights = checkpoints.named_weights(model)  # gathered when they are sharded
+            moments = checkpoints.optimizer_tensors(model, optimizer)
+            if accelerator.is_main_process:
+                _export(config.out, prepared, model, weights, moments, state, facts, after)
     if accelerator.is_main_process:
         timings.facts.update(
             device=str(accelerator.device),
@@ -109,21 +136,69 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
             threads=threads,
             processes=accelerator.num_processes,
             torch=torch.__version__,
+            mfu_formula=mfu.FORMULA,
+            parallel=parallel,
+            speed=speed.describe(),
         )
         timings.write(config.out / "logs" / "timing.json")
         _write_json(config.out / "summary.json", summary)
-        shutil.rmtree(config.out / "checkpoints", ignore_errors=True)
+        retention.finish(config.out / "checkpoints")
     accelerator.wait_for_everyone()
     return summary
 
 
-def _accelerator(precision: str) -> Accelerator:
+@contextlib.contextmanager
+def _reporting(
+    config: RunConfig,
+    prepared: Prepared,
+    model: LlamaForCausalLM,
+    accelerator: Accelerator,
+    channel: Channel,
+) -> Iterator[Reporter]:
+    """The reporter of this process; draws the picture and ends the MLflow run at the end."""
+    if not accelerator.is_main_process:
+        yield SilentReporter()
+        return
+    logs = config.out / "logs"
+    peak = mfu.device_peak_flops()
+    cost = mfu.flops_per_token(model.config, prepared.context_length)
+
+    def share_of_peak(tokens_per_second: float) -> float | None:
+        if not isinstance(config, PretrainConfig):
+            return None  # target tokens are a part of what the model reads
+        return mfu.mfu(tokens_per_second / accelerator.num_processes, cost, peak)
+
+    curves = open_curves(f"{prepared.name} {config.out}", logs, _flat_params(prepared))
+    status = "FAILED"
+    try:
+        yield Reporter(prepared.name, logs, channel, mfu=share_of_peak, curves=curves)
+        status = "FINISHED"
+    except Interrupted:
+        status = "KILLED"
+        raise
+    finally:
+        plot_run(logs / "metrics.jsonl", logs / "loss.png", prepared.name)
+        if curves is not None:
+            curves.close(status, logs / "loss.png")
+
+
+def _flat_params(prepared: Prepared) -> dict[str, Any]:
+    found = prepared.identity["config"]
+    return {key: value for key, value in found.items() if not isinstance(value, dict | list)}
+
+
+def _describe(prepared: Prepared, model: LlamaForCausalLM, folder: Path) -> None:
+    special = special_ids(load_tokenizer(prepared.tokenizer), prepared.tokenizer)
+    describe_model(model, prepared.tokenizer, special, folder)
+
+
+def _accelerator(precision: Precision) -> Accelerator:
     from accelerate import Accelerator
 
-    gpu = torch.cuda.is_available()
-    if precision == "auto":
-        precision = "bf16" if gpu and torch.cuda.is_bf16_supported() else "fp32"
-    return Accelerator(cpu=not gpu, mixed_precision="bf16" if precision == "bf16" else "no")
+    return Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no" if precision == "fp32" else "bf16",
+    )
 
 
 def _quiet_transformers() -> None:
@@ -145,8 +220,7 @@ def _finished_summary(out: Path, prepared: Prepared) -> Summary | None:
 def _facts_before(
     config: RunConfig,
     prepared: Prepared,
-    model: LlamaForCausalLM,
-    accelerator: Accelerator,
+    network: TokenLoss,
     timings: Timings,
 ) -> dict[str, Any]:
     """Facts of the start that a restart must not measure again; kept in each checkpoint."""
@@ -158,14 +232,15 @@ def _facts_before(
         "optimizer": config.optimizer,
         "heldout_key": _heldout_key(config, prepared),
         "bits_per_byte_before": None,
+        "tokens_read_before": dict(prepared.tokens_read_before),
     }
-    if accelerator.is_main_process and facts["heldout_key"] is not None:
+    if facts["heldout_key"] is not None:
         known = prepared.origin.state if prepared.origin else {}
         if known.get("heldout_key") == facts["heldout_key"] and known.get("bits_per_byte_after"):
             facts["bits_per_byte_before"] = known["bits_per_byte_after"]
         else:
             with timings.phase("heldout"):
-                facts["bits_per_byte_before"] = _heldout_bits(config, prepared, model)
+                facts["bits_per_byte_before"] = _heldout_bits(config, prepared, network)
     return facts
 
 
@@ -182,7 +257,7 @@ def _heldout_key(config: RunConfig, prepared: Prepared) -> str | None:
     return digest(parts)
 
 
-def _heldout_bits(config: RunConfig, prepared: Prepared, model: LlamaForCausalLM) -> float | None:
+def _heldout_bits(config: RunConfig, prepared: Prepared, network: TokenLoss) -> float | None:
     if config.heldout is None:
         return None
     from transformers import PreTrainedTokenizerFast
@@ -190,7 +265,8 @@ def _heldout_bits(config: RunConfig, prepared: Prepared, model: LlamaForCausalLM
     tokenizer = PreTrainedTokenizerFast.from_pretrained(prepared.tokenizer, local_files_only=True)
     documents = sample_documents(config.heldout, config.heldout_max_bytes)
     texts = [document.content for document in documents]
-    costs = document_bits(model, tokenizer, texts, prepared.context_length)
+    with evaluating(network) as model:
+        costs = document_bits(model, tokenizer, texts, prepared.context_length)
     return round(bits_per_byte(costs), 6)
 
 
@@ -219,24 +295,26 @@ def _export(
     out: Path,
     prepared: Prepared,
     model: LlamaForCausalLM,
-    optimizer: torch.optim.Optimizer,
+    weights: checkpoints.Tensors,
+    moments: checkpoints.Tensors,
     state: LoopState,
     facts: Mapping[str, Any],
     after: float | None,
 ) -> None:
-    tokenizer = load_tokenizer(prepared.tokenizer)
-    special = special_ids(tokenizer, prepared.tokenizer)
-    export_model(model, prepared.tokenizer, special, out / "model")
+    special = special_ids(load_tokenizer(prepared.tokenizer), prepared.tokenizer)
+    export_model(weights, model, prepared.tokenizer, special, out / "model")
     trainer_state = {
         "step": state.finished_steps,
         "tokens": state.tokens,
+        "tokens_per_source": state.tokens_per_source,
+        "tokens_read_before": facts["tokens_read_before"],
         "identity": prepared.identity,
         "tokenizer_digest": facts["tokenizer_digest"],
         "optimizer": facts["optimizer"],
         "heldout_key": facts["heldout_key"],
         "bits_per_byte_after": after,
     }
-    checkpoints.save_trainer_state(out / "trainer_state", trainer_state, model, optimizer)
+    checkpoints.save_trainer_state(out / "trainer_state", trainer_state, moments)
 
 
 def _write_json(file: Path, payload: Mapping[str, Any]) -> None:

@@ -3,22 +3,32 @@
 An optimizer step takes `batch_size` examples of a seeded order and packs them into rows of
 `max_length` tokens; examples in a row cannot see each other. The loss of a step is the mean over
 all its answer tokens, so long answers are not diluted by how rows happened to be filled.
+Order `shuffled` mixes all sources in each epoch. Order `progressive` is a curriculum over the whole
+run: of k sources, the i-th comes as the i-th of k sorted uniform numbers would, so with two the
+share of the first falls from one to zero while that of the second rises; each example still comes
+once an epoch.
 Paper: section 4.3, table 5 (two stages); packing is ours, the paper's script pads.
 """
 
 from __future__ import annotations
 
+import bisect
 import functools
+import itertools
 import logging
+import math
+from array import array
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from training.config import ConfigError, SourceConfig
-from training.data import IGNORED, Plan, Rows, permuted
+from training.data import IGNORED, Int64Array, Plan, Rows, permuted
 from training.documents import iter_rows
 from training.tokenizer import SpecialIds
 
@@ -28,15 +38,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _COLUMNS = ("example_id", "instruction", "output")
+_BATCH_EXAMPLES = 512
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Example:
     """One tokenised example: `prompt` ends where the answer begins."""
 
     source: str
-    prompt: tuple[int, ...]
-    answer: tuple[int, ...]
+    prompt: Sequence[int]
+    answer: Sequence[int]
     answer_bytes: int
 
     @property
@@ -45,22 +56,57 @@ class Example:
         return len(self.prompt) + len(self.answer) - 1
 
 
+class Examples(Sequence[Example]):
+    """Tokenised examples end to end in a few arrays: four bytes a token, whatever their number."""
+
+    def __init__(self) -> None:
+        self._tokens = array("i")
+        self._answer_begins, self._ends = array("q"), array("q")
+        self._sources: list[str] = []  # the names are shared, not copied
+        self._answer_bytes = array("q")
+
+    def append(self, example: Example) -> None:
+        self._tokens.extend(example.prompt)
+        self._answer_begins.append(len(self._tokens))
+        self._tokens.extend(example.answer)
+        self._ends.append(len(self._tokens))
+        self._sources.append(example.source)
+        self._answer_bytes.append(example.answer_bytes)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        begin = self._ends[index - 1] if index else 0
+        middle = self._answer_begins[index]
+        return Example(
+            self._sources[index],
+            self._tokens[begin:middle],
+            self._tokens[middle : self._ends[index]],
+            self._answer_bytes[index],
+        )
+
+
 @dataclass(frozen=True)
 class ExampleSet:
     """The examples of a run, and how many were truncated or left out as too long."""
 
-    examples: tuple[Example, ...]
+    examples: Sequence[Example]
     truncated: int
     dropped: int
 
 
 class SftBatches:
-    """Steps of packed examples over all epochs."""
+    """Steps of packed examples over all epochs; `examples` are grouped by source."""
 
     def __init__(
         self,
         examples: Sequence[Example],
         *,
+        order: Literal["shuffled", "progressive"] = "shuffled",
         max_length: int,
         batch_size: int,
         epochs: int,
@@ -74,8 +120,15 @@ class SftBatches:
         self._batch = batch_size
         self._seed = seed
         self._pad = pad
-        self._steps_per_epoch = -(-len(examples) // batch_size)
-        self.steps = epochs * self._steps_per_epoch
+        self._curriculum: Int64Array | None = None
+        if order == "progressive":
+            counts = Counter(example.source for example in examples)
+            self._curriculum = progressive_order(list(counts.values()), epochs, seed)
+            self._steps_per_epoch = -(-len(self._curriculum) // batch_size)
+            self.steps = self._steps_per_epoch
+        else:
+            self._steps_per_epoch = -(-len(examples) // batch_size)
+            self.steps = epochs * self._steps_per_epoch
         answer_bytes = sum(example.answer_bytes for example in examples)
         self.bytes_per_token = max(1, answer_bytes) / sum(len(item.answer) for item in examples)
         self._packed = functools.lru_cache(maxsize=4)(self._pack)
@@ -110,24 +163,52 @@ class SftBatches:
         return Rows(inputs, labels, positions)
 
     def _chosen(self, step: int) -> list[Example]:
+        if self._curriculum is not None:
+            begin = step * self._batch
+            return [self._examples[i] for i in self._curriculum[begin : begin + self._batch]]
         epoch, number = divmod(step, self._steps_per_epoch)
         total = len(self._examples)
         slots = range(number * self._batch, min(total, (number + 1) * self._batch))
         return [self._examples[permuted(slot, total, self._seed, f"sft/{epoch}")] for slot in slots]
 
     def _pack(self, step: int) -> tuple[tuple[Example, ...], ...]:
-        """First fit by decreasing length: few rows, and the same ones each time."""
+        """Best fit by decreasing length: few rows, and the same ones each time."""
         packs: list[list[Example]] = []
-        room: list[int] = []
+        room: list[tuple[int, int]] = []  # (free tokens, row), sorted
         for example in sorted(self._chosen(step), key=lambda item: -item.length):
-            fits = (number for number, free in enumerate(room) if example.length <= free)
-            index = next(fits, len(packs))
-            if index == len(packs):
+            place = bisect.bisect_left(room, (example.length, 0))
+            if place < len(room):
+                free, row = room.pop(place)
+            else:
+                free, row = self._max_length, len(packs)
                 packs.append([])
-                room.append(self._max_length)
-            packs[index].append(example)
-            room[index] -= example.length
+            packs[row].append(example)
+            bisect.insort(room, (free - example.length, row))
         return tuple(map(tuple, packs))
+
+
+def progressive_order(counts: Sequence[int], epochs: int, seed: int) -> Int64Array:
+    """Indices of the examples of a whole run, (epochs x sum(counts),), source after source.
+
+    `counts` are the sizes of the sources, whose examples are numbered one source after another.
+    The i-th source is spread over the run by the quantiles of Beta(i, k - i + 1).
+    """
+    k = len(counts)
+    grid = np.linspace(0.0, 1.0, 4097)
+    moments: list[npt.NDArray[np.float64]] = []
+    indices: list[int] = []
+    for number, count in enumerate(counts):
+        # P(at least i of k uniform numbers lie below t), the distribution of the i-th smallest.
+        below = sum(
+            math.comb(k, j) * grid**j * (1.0 - grid) ** (k - j) for j in range(number + 1, k + 1)
+        )
+        quantiles = (np.arange(epochs * count) + 0.5) / (epochs * count)
+        moments.append(np.interp(quantiles, below, grid))
+        first = sum(counts[:number])
+        for epoch in range(epochs):
+            name = f"progressive/{number}/{epoch}"
+            indices.extend(first + permuted(place, count, seed, name) for place in range(count))
+    return np.array(indices, dtype=np.int64)[np.argsort(np.concatenate(moments), kind="stable")]
 
 
 def load_examples(
@@ -140,18 +221,22 @@ def load_examples(
 
     An answer is cut at `max_length`; an example whose prompt leaves no room for one is dropped.
     """
-    kept: list[Example] = []
+    kept = Examples()
     truncated = dropped = 0
     for source in sources:
-        for _, instruction, output in iter_rows(Path(source.path), _COLUMNS):
-            prompt, answer = encode_example(tokenizer, special, instruction, output)
-            room = max_length + 1 - len(prompt)
-            if room < 1:
-                dropped += 1
-                continue
-            truncated += len(answer) > room
-            size_bytes = len(output.encode("utf-8"))
-            kept.append(Example(source.name, prompt, answer[:room], size_bytes))
+        rows = iter_rows(Path(source.path), _COLUMNS)
+        while batch := list(itertools.islice(rows, _BATCH_EXAMPLES)):
+            pairs = [(instruction, output) for _, instruction, output in batch]
+            for (_, output), (prompt, answer) in zip(
+                pairs, encode_examples(tokenizer, special, pairs), strict=True
+            ):
+                room = max_length + 1 - len(prompt)
+                if room < 1:
+                    dropped += 1
+                    continue
+                truncated += len(answer) > room
+                size_bytes = len(output.encode("utf-8"))
+                kept.append(Example(source.name, prompt, answer[:room], size_bytes))
     if truncated or dropped:
         log.warning(
             "max_length %d: %d answers truncated, %d examples dropped (prompt too long)",
@@ -159,27 +244,26 @@ def load_examples(
             truncated,
             dropped,
         )
-    return ExampleSet(tuple(kept), truncated, dropped)
+    return ExampleSet(kept, truncated, dropped)
 
 
-def encode_example(
-    tokenizer: Tokenizer, special: SpecialIds, instruction: str, output: str
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """(prompt, answer) ids of a single-turn chat; the answer ends with `<|im_end|>`.
+def encode_examples(
+    tokenizer: Tokenizer, special: SpecialIds, pairs: Sequence[tuple[str, str]]
+) -> list[tuple[list[int], list[int]]]:
+    """(prompt, answer) ids of single-turn chats; an answer ends with `<|im_end|>`.
 
     The prompt equals the chat template with its generation prompt. Text is never parsed for
     special tokens, so an instruction cannot forge a turn.
     """
 
-    def text(value: str) -> list[int]:
-        return list(tokenizer.encode(value, add_special_tokens=False).ids)
+    def ids(texts: list[str]) -> list[list[int]]:
+        return [item.ids for item in tokenizer.encode_batch(texts, add_special_tokens=False)]
 
-    prompt = (
-        special.im_start,
-        *text("user\n" + instruction),
-        special.im_end,
-        *text("\n"),
-        special.im_start,
-        *text("assistant\n"),
-    )
-    return prompt, (*text(output), special.im_end)
+    line_break, assistant = ids(["\n", "assistant\n"])
+    questions = ids(["user\n" + instruction for instruction, _ in pairs])
+    answers = ids([output for _, output in pairs])
+    end = [special.im_end, *line_break, special.im_start, *assistant]
+    return [
+        ([special.im_start, *question, *end], [*answer, special.im_end])
+        for question, answer in zip(questions, answers, strict=True)
+    ]

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import textwrap
 import types
 import typing
 from collections.abc import Hashable, Mapping, Sequence
@@ -71,22 +72,22 @@ class Checked:
 
 def load_config(
     kind: type[T],
-    file: Path,
+    file: Path | None,
     overrides: Sequence[str] = (),
     defaults: Mapping[str, object] | None = None,
 ) -> T:
-    """Read a YAML or JSON file into `kind`, then apply `a.b=value` overrides.
+    """Read a YAML or JSON file (or nothing) into `kind`, then apply `a.b=value` overrides.
 
     `defaults` are used for keys that neither the file nor an override gives.
     Relative paths mean the working directory. Raises ConfigError.
     """
-    tree = _read_tree(file)
+    tree = {} if file is None else _read_tree(file)
     origin: dict[str, str] = {}
     for override in overrides:
         _apply_override(tree, override, origin)
     for key, value in (defaults or {}).items():
         tree.setdefault(key, value)
-    return typing.cast(T, _build(kind, tree, _Where(file, "", origin)))
+    return typing.cast(T, _build(kind, tree, _Where(file or Path("command line"), "", origin)))
 
 
 def identity(config: object, contents: Mapping[str, str]) -> dict[str, object]:
@@ -101,13 +102,17 @@ def digest(value: object) -> str:
 
 
 def describe(kind: type) -> str:
-    """The keys of a config class, one a line, for --help."""
+    """The keys of a config class with type, default and meaning, for --help."""
     hints = typing.get_type_hints(kind)
+    items = dataclasses.fields(kind)
+    width = max(len(item.name) for item in items) + 2
     lines: list[str] = []
-    for item in dataclasses.fields(kind):
+    for item in items:
         default = "required" if item.default is MISSING else f"default {_show(item.default)}"
-        lines.append(f"  {item.name:<24}{_type_name(hints[item.name])}, {default}")
-        lines.append(f"  {'':<24}{item.metadata.get('doc', '')}")
+        lines.append(f"  {item.name:<{width}}{_type_name(hints[item.name])}, {default}")
+        indent = " " * (width + 2)
+        doc = item.metadata.get("doc", "")
+        lines += textwrap.wrap(doc, 98, initial_indent=indent, subsequent_indent=indent)
         nested = _nested_class(hints[item.name])
         if nested is not None:
             lines.extend("    " + line for line in describe(nested).splitlines())

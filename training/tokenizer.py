@@ -1,8 +1,11 @@
 """The tokenizer: byte-level BPE learned from the corpus, in Hugging Face form.
 
-Every byte has a token, so any text round-trips; digits stand alone (numbers are not memorised in
-chunks); a run of spaces is one piece, so indentation is cheap. Text never becomes a special token:
-a crawled `<|im_end|>` is spelt out in ordinary ones.
+Bytes: each of the 256 has a token and text is not normalised, so anything round-trips.
+Digits: each stands alone (numbers are not memorised in chunks).
+White space: a run of blanks is one piece, a line break is joined with the indentation after it, and
+a single blank goes with the word after it; so indentation costs a token, not one a space.
+Special tokens: end of text, padding, and the two of the chat format (ChatML). Text never becomes
+one: a crawled `<|im_end|>` is spelt out in ordinary tokens.
 Paper: section 3.1 (vocabulary 96,640); the rest of the training of the tokenizer is not described.
 """
 
@@ -10,13 +13,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from training.config import ConfigError, TokenizerConfig
-from training.documents import file_digest, sample_documents
+from training.documents import file_digest
+from training.sampling import TextSample, sample_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -41,6 +45,9 @@ CHAT_TEMPLATE = (
 _SPLIT = r"[^\r\n\p{L}\p{N}]?[\p{L}_]+|\p{N}| ?[^\s\p{L}\p{N}]+|[\r\n]+[ \t]*(?=\s)|\s+(?!\S)|\s+"
 
 
+_MEASURED_BYTES = 200_000  # of each language, for the report
+
+
 @dataclass(frozen=True)
 class SpecialIds:
     """Ids of the special tokens of a tokenizer."""
@@ -51,45 +58,66 @@ class SpecialIds:
     im_end: int
 
 
-def train_tokenizer(config: TokenizerConfig) -> dict[str, object]:
-    """Learn the tokenizer of `config`, write its folder and `report.json`, return the report."""
-    documents = sample_documents(config.documents, config.max_bytes)
-    tokenizer, reserved = learn_bpe([doc.content for doc in documents], config.vocab_size)
+def train_tokenizer(config: TokenizerConfig) -> dict[str, Any]:
+    """Learn the tokenizer of `config`, write its folder and `report.json`, return the report.
+
+    For each language the report has what there was, what was learnt from, and bytes per token of
+    documents that were not learnt from (of those learnt from where there are no others).
+    """
+    sample = sample_text(
+        config.documents,
+        max_bytes=config.max_bytes,
+        exponent=config.language_exponent,
+        measure_bytes_per_language=_MEASURED_BYTES,
+    )
+    texts = (document.content for document in sample.learning())
+    tokenizer, reserved = learn_bpe(texts, config.vocab_size)
     config.out.mkdir(parents=True, exist_ok=True)
     report_file = config.out / "report.json"
     report_file.unlink(missing_ok=True)
     write_tokenizer(tokenizer, config.out)
-
-    sizes: dict[str, list[int]] = {}
-    encoded = tokenizer.encode_batch([doc.content for doc in documents], add_special_tokens=False)
-    for doc, encoding in zip(documents, encoded, strict=True):
-        totals = sizes.setdefault(doc.language or "unknown", [0, 0, 0])
-        for index, amount in enumerate((1, len(doc.content.encode("utf-8")), len(encoding.ids))):
-            totals[index] += amount
-    count, text_bytes, tokens = (sum(item[i] for item in sizes.values()) for i in range(3))
-    report: dict[str, object] = {
+    report: dict[str, Any] = {
         "vocab_size": tokenizer.get_vocab_size(),
         "reserved_tokens": reserved,
-        "documents": count,
-        "bytes": text_bytes,
-        "tokens": tokens,
-        "bytes_per_token": _ratio(text_bytes, tokens),
-        "languages": {
-            language: {
-                "documents": totals[0],
-                "bytes": totals[1],
-                "tokens": totals[2],
-                "bytes_per_token": _ratio(totals[1], totals[2]),
-            }
-            for language, totals in sorted(sizes.items())
-        },
+        "language_exponent": config.language_exponent,
+        **_report(tokenizer, sample),
         "digest": tokenizer_digest(config.out),
     }
     report_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return report
 
 
-def learn_bpe(texts: Sequence[str], vocab_size: int) -> tuple[Tokenizer, int]:
+def _report(tokenizer: Tokenizer, sample: TextSample) -> dict[str, Any]:
+    """Bytes per token by language; of all, weighted by the bytes learnt from."""
+    measured: dict[str, tuple[int, int]] = {}
+    for document in sample.measuring():
+        size_bytes, tokens = measured.get(document.language, (0, 0))
+        ids = tokenizer.encode(document.content, add_special_tokens=False).ids
+        size_bytes += len(document.content.encode("utf-8"))
+        measured[document.language] = (size_bytes, tokens + len(ids))
+    languages: dict[str, Any] = {}
+    all_tokens = 0.0
+    for language, item in sample.languages.items():
+        size_bytes, tokens = measured.get(language, (0, 0))
+        languages[language] = {
+            "available_bytes": item.available_bytes,
+            "bytes": item.budget_bytes,
+            "documents": len(item.learn),
+            "bytes_per_token": _ratio(size_bytes, tokens),
+            "measured_bytes": size_bytes,
+            "measured_on": "unseen documents" if item.unseen else "documents learnt from",
+        }
+        all_tokens += item.budget_bytes * tokens / max(1, size_bytes)
+    text_bytes = sum(item.budget_bytes for item in sample.languages.values())
+    return {
+        "documents": sum(len(item.learn) for item in sample.languages.values()),
+        "bytes": text_bytes,
+        "bytes_per_token": _ratio(text_bytes, all_tokens),
+        "languages": languages,
+    }
+
+
+def learn_bpe(texts: Iterable[str], vocab_size: int) -> tuple[Tokenizer, int]:
     """A byte-level BPE of exactly `vocab_size` entries, and how many of them are only reserved.
 
     A text too small to fill the vocabulary leaves entries `<|reserved_0|>`, ... so that the size
@@ -112,7 +140,7 @@ def learn_bpe(texts: Sequence[str], vocab_size: int) -> tuple[Tokenizer, int]:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer=trainer, length=len(texts))
+    tokenizer.train_from_iterator(texts, trainer=trainer)
     reserved = vocab_size - tokenizer.get_vocab_size()
     if reserved > 0:
         log.warning("the text fills %d of %d entries", vocab_size - reserved, vocab_size)
@@ -172,5 +200,5 @@ def tokenizer_digest(folder: Path) -> str:
     return file_digest(folder / "tokenizer.json")
 
 
-def _ratio(text_bytes: int, tokens: int) -> float | None:
+def _ratio(text_bytes: int, tokens: float) -> float | None:
     return round(text_bytes / tokens, 4) if tokens else None

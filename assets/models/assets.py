@@ -16,6 +16,12 @@ from assets.models.launch import launch
 from assets.models.orders import Order, anneal_order, pretrain_order, sft_order
 from assets.resources import RECIPES, Factory, describe, recipe_asset
 
+#: What MLflow gets of each step, where it was measured.
+CURVES = (
+    "loss", "heldout_bits_per_byte", "lr", "grad_norm", "tokens_per_second", "mfu",
+    "data_wait_share", "memory_bytes",
+)  # fmt: skip
+
 #: Registry alias of each checkpoint.
 ALIASES = {
     "pretrained_model": "pretrained",
@@ -183,19 +189,20 @@ def register(
     history: dict[str, list[tuple[int, float]]] = {}
     for line in (logs / "metrics.jsonl").read_text().splitlines():
         row = json.loads(line)
-        for name in ("loss", "lr", "grad_norm", "tokens_per_second"):
+        for name in CURVES:
             if isinstance(row.get(name), int | float):
                 history.setdefault(name, []).append((row["step"], row[name]))
     values = {
         **{f"heldout_bits_per_byte_{k}": v for k, v in summary["heldout_bits_per_byte"].items()},
         "final_loss": summary["final_loss"],
         "tokens": summary["tokens"],
+        "skipped_steps": summary["skipped_steps"],
         "parameters": summary["parameters"],
     }
     metrics = {name: float(value) for name, value in values.items() if value is not None}
-    run_id = factory.record(
-        context, checkpoint, asset, metrics, history, [logs / "loss.png", logs / "config.json"]
-    )
+    picture = logs / "loss.png"  # absent where the trainer had no matplotlib
+    files = [file for file in (picture, logs / "config.json") if file.is_file()]
+    run_id = factory.record(context, checkpoint, asset, metrics, history, files)
     version = factory.tracking.register_model(
         factory.recipe(context), context.partition_key, checkpoint, run_id, ALIASES[asset]
     )
@@ -204,7 +211,7 @@ def register(
         metadata={
             **describe(checkpoint),
             **metrics,
-            "loss": _picture(logs / "loss.png"),
+            **({"loss": _picture(picture)} if picture.is_file() else {}),
             "summary": dg.MetadataValue.json(summary),
             "mlflow_run_id": run_id,
             "model_version": version,

@@ -45,7 +45,8 @@ class Order(BaseModel):
     """What one training process is asked for.
 
     ``same_as`` names an input whose model is passed on untrained: the strategy of the recipe gives
-    this run nothing to learn from.
+    this run nothing to learn from. ``base_folder`` is the checkpoint inside the base that the run
+    starts from; empty for its end.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,6 +56,7 @@ class Order(BaseModel):
     sources: list[Source]
     inputs: dict[str, Reference]
     same_as: str | None = None
+    base_folder: str = ""
 
     def artifacts(self, lake: Lake) -> dict[str, Artifact]:
         return {name: lake.open(r.stage, r.fingerprint) for name, r in self.inputs.items()}
@@ -65,6 +67,7 @@ class Order(BaseModel):
             "command": self.command,
             **{k: v for k, v in self.params.items() if k not in EXECUTION},
             "sources": [source.model_dump() for source in self.sources],
+            **({"base_folder": self.base_folder} if self.base_folder else {}),
         }
 
     def config(self, artifacts: Mapping[str, Artifact], out: Path) -> dict[str, Any]:
@@ -85,7 +88,7 @@ class Order(BaseModel):
         if "tokenizer" in artifacts:
             config["tokenizer"] = str(artifacts["tokenizer"].path)
         if "base" in artifacts:
-            config["init_from"] = str(artifacts["base"].path)
+            config["init_from"] = str(artifacts["base"].path / self.base_folder)
         return config
 
 
@@ -111,6 +114,7 @@ def pretrain_order(
             "lr_peak": pretrain.lr,
             "warmup_steps": pretrain.warmup_steps,
             "decay": "constant",
+            **({"keep_every_steps": kept} if (kept := pretrain.keep_every_steps) else {}),
         },
         sources=[Source(name="corpus", artifact="token_shards", folder="corpus")],
         inputs={
@@ -129,8 +133,9 @@ def anneal_order(
     weights: Mapping[str, float],
     heldout_code: Artifact,
 ) -> Order:
-    """Decay phase, branched from the stable checkpoint, on the mix that dbt planned."""
+    """Decay phase, branched from a stable checkpoint, on the mix that dbt planned."""
     pretrain, anneal = recipe.pretrain, recipe.anneal
+    step = anneal.from_step if anneal.from_step != pretrain.steps else None
     return Order(
         asset="annealed_model",
         command="anneal",
@@ -155,6 +160,7 @@ def anneal_order(
             "anneal_mix": Reference.to(anneal_mix),
             "heldout_code": Reference.to(heldout_code),
         },
+        base_folder="" if step is None else f"checkpoints/step-{step:06d}",
     )
 
 
@@ -170,7 +176,7 @@ def sft_order(
 
     ``sets`` is empty for a run that the strategy leaves out: its base is passed on.
     """
-    stage = _sft_stage(recipe, asset)
+    stage = _sft_stage(recipe, sets)
     return Order(
         asset=asset,
         command="sft",
@@ -180,6 +186,7 @@ def sft_order(
             "lr": stage.lr,
             "warmup_steps": stage.warmup_steps,
             "max_length": stage.max_length,
+            **({"order": "progressive"} if _is_curriculum(recipe, sets) else {}),
         },
         sources=[Source(name=name, artifact=name, folder="examples") for name in sorted(sets)],
         inputs={
@@ -192,11 +199,14 @@ def sft_order(
     )
 
 
-def _sft_stage(recipe: Recipe, asset: str) -> SftStage:
-    """Mixed training is one stage, at the first stage's settings (paper 6.4)."""
-    if asset == "sft_stage1_model" or recipe.sft.strategy == "mixed":
-        return recipe.sft.stage1
-    return recipe.sft.stage2
+def _sft_stage(recipe: Recipe, sets: Mapping[str, Artifact]) -> SftStage:
+    """Settings follow the data: those of stage 2 for its set alone, else those of stage 1."""
+    return recipe.sft.stage2 if set(sets) == {"stage2"} else recipe.sft.stage1
+
+
+def _is_curriculum(recipe: Recipe, sets: Mapping[str, Artifact]) -> bool:
+    """One set that is empty leaves nothing to progress from."""
+    return recipe.sft.strategy == "progressive" and len(sets) > 1
 
 
 def _heldout(heldout_code: Artifact) -> dict[str, str]:

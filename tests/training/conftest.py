@@ -2,8 +2,9 @@
 
 import inspect
 import json
+import multiprocessing
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,36 @@ class World:
             "out": out,
         }
         return PretrainConfig(**{**values, **changes})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny models: one thread in this process and in those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def run_processes(one_thread: None) -> Callable[..., list[int | None]]:
+    """Run pieces of code side by side, each in a process of its own; returns their exit codes.
+
+    The processes are forked from a server that has imported torch once: they start in no time.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["training.runs", "accelerate", "transformers.models.llama.modeling_llama"]
+    )
+
+    def run(*codes: str) -> list[int | None]:
+        processes = [context.Process(target=exec, args=(code, {}), daemon=True) for code in codes]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        return [process.exitcode for process in processes]
+
+    return run
 
 
 @pytest.fixture(scope="session")

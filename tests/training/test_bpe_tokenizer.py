@@ -4,11 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import pre_tokenizers
 
 from training.config import ConfigError, TokenizerConfig
+from training.sampling import plan_budgets
 from training.tokenizer import (
     SPECIAL_TOKENS,
     load_tokenizer,
@@ -18,19 +22,54 @@ from training.tokenizer import (
 )
 
 
-def test_round_trips_any_text(world: Any) -> None:
+def test_round_trips_any_text_and_any_bytes(world: Any) -> None:
     tokenizer = load_tokenizer(world.tokenizer)
+
+    def survives(text: str) -> bool:
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        decoded: str = tokenizer.decode(ids, skip_special_tokens=False)
+        return decoded == text
 
     @settings(max_examples=150, deadline=None)
     @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=60))
-    def check(text: str) -> None:
-        ids = tokenizer.encode(text, add_special_tokens=False).ids
-        assert tokenizer.decode(ids, skip_special_tokens=False) == text
+    def text(text: str) -> None:
+        assert survives(text)
 
-    check()
-    for text in ("a\r\n\r\n\tb  \n", "\x00\x7f", "<|endoftext|>", "日本語 🙂", "   ", ""):
-        ids = tokenizer.encode(text, add_special_tokens=False).ids
-        assert tokenizer.decode(ids, skip_special_tokens=False) == text
+    @settings(max_examples=60, deadline=None)
+    @given(st.binary(max_size=80))
+    def data(data: bytes) -> None:
+        # Bytes of any kind, as documents hold them: as text of a one-byte encoding, or what of
+        # them is UTF-8.
+        assert survives(data.decode("latin-1"))
+        assert survives(data.decode("utf-8", errors="replace"))
+
+    text()
+    data()
+    edges = (
+        "a\r\n\r\n\tb  \n",
+        "\x00\x7f",
+        "<|endoftext|>",
+        "日本語 🙂",
+        "   ",
+        "",
+        "e\u0301\ufeff",
+    )
+    assert all(map(survives, edges))
+
+
+def test_every_byte_has_a_token_of_its_own(world: Any) -> None:
+    tokenizer = load_tokenizer(world.tokenizer)
+    vocabulary = tokenizer.get_vocab()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    assert len(alphabet) == 256 and all(sign in vocabulary for sign in alphabet)
+    # A character that no merge knows is spelt out in its four bytes.
+    assert len(tokenizer.encode("\U0010fffd", add_special_tokens=False).ids) == 4
+
+
+def test_white_space_is_cheap(world: Any) -> None:
+    tokenizer = load_tokenizer(world.tokenizer)
+    tokens = tokenizer.encode("x\n        return y", add_special_tokens=False).tokens
+    assert len(tokens) <= 7  # the indentation is not spelt out
 
 
 def test_digits_stand_alone(world: Any) -> None:
@@ -69,12 +108,64 @@ def test_small_text_leaves_reserved_entries(write_documents: Any, tmp_path: Path
     assert isinstance(report["reserved_tokens"], int) and report["reserved_tokens"] > 200
 
 
-def test_report_counts_per_language(world: Any) -> None:
-    report = json.loads((world.tokenizer / "report.json").read_text())
-    python = report["languages"]["Python"]
-    assert python["bytes"] == report["bytes"] and python["documents"] == 4
-    assert python["bytes_per_token"] == pytest.approx(python["bytes"] / python["tokens"], abs=1e-3)
-    assert python["bytes_per_token"] > 1.5
+def test_report_has_the_sample_and_bytes_per_token_of_each_language(
+    write_documents: Any, tmp_path: Path
+) -> None:
+    texts = {
+        f"{language}-{number}": (f"{word} item_{number} = value\n" * 40, language)
+        for language, word, count in (("Python", "def", 30), ("Rust", "fn", 6), ("Perl", "sub", 1))
+        for number in range(count)
+    }
+    documents = write_documents(tmp_path / "docs", {key: text for key, (text, _) in texts.items()})
+    _set_languages(documents, {key: language for key, (_, language) in texts.items()})
+    reports = {}
+    for exponent in (1.0, 0.5):
+        out = tmp_path / str(exponent)
+        train_tokenizer(
+            TokenizerConfig(
+                documents=documents, vocab_size=384, max_bytes=9000,
+                language_exponent=exponent, out=out,
+            )
+        )  # fmt: skip
+        reports[exponent] = json.loads((out / "report.json").read_text())
+    plain, lifted = (reports[exponent]["languages"] for exponent in (1.0, 0.5))
+    available = {name: item["available_bytes"] for name, item in plain.items()}
+    assert available == {
+        name: sum(len(text) for text, language in texts.values() if language == name)
+        for name in ("Perl", "Python", "Rust")
+    }
+    total = sum(available.values())
+    for name, item in plain.items():
+        assert item["bytes"] == pytest.approx(9000 * available[name] / total, abs=1)
+        assert item["bytes_per_token"] > 1.5 and 0 < item["measured_bytes"] <= 200_000
+    assert lifted["Rust"]["bytes"] > 1.5 * plain["Rust"]["bytes"]
+    assert lifted["Perl"]["bytes"] == available["Perl"]  # all there is
+    assert lifted["Perl"]["measured_on"] == "documents learnt from"
+    assert lifted["Python"]["measured_on"] == "unseen documents"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 10**9), min_size=1, max_size=9),
+    st.integers(1, 10**9),
+    st.sampled_from([0.0, 0.3, 0.7, 1.0]),
+)
+def test_budgets_are_used_up_and_never_exceeded(
+    sizes: list[int], total: int, exponent: float
+) -> None:
+    available = {f"language {number}": size for number, size in enumerate(sizes)}
+    budgets = plan_budgets(available, total, exponent)
+    assert budgets.keys() == available.keys()
+    assert all(0 <= budgets[name] <= available[name] for name in available)
+    wanted = min(total, sum(sizes))
+    assert wanted - len(available) <= sum(budgets.values()) <= wanted
+
+
+def _set_languages(documents: Path, languages: dict[str, str]) -> None:
+    (file,) = documents.glob("*.parquet")
+    table = pq.read_table(file)
+    column = pa.array([languages[key] for key in table["doc_id"].to_pylist()], pa.string())
+    pq.write_table(table.set_column(2, "language", column), file)
 
 
 def test_loads_in_transformers_with_equal_ids_and_chat_template(world: Any) -> None:

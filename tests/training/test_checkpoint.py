@@ -1,62 +1,93 @@
-"""Checkpoints: atomic, bounded in number, torn ones passed over, exact when restored."""
+"""Checkpoints: atomic, kept as asked, torn ones passed over, exact when restored."""
 
+import errno
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from training.checkpoint import newest_checkpoint, read_checkpoint, restore, save_checkpoint
+from training import checkpoint
+from training.checkpoint import (
+    CheckpointWriter,
+    Retention,
+    newest_checkpoint,
+    read_checkpoint,
+    restore,
+    take_snapshot,
+    write_checkpoint,
+)
 from training.config import ConfigError
 from training.optimizer import new_optimizer
 
 
-def _trained(steps: int, seed: int = 0) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    torch.manual_seed(seed)
-    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 2))
-    optimizer = new_optimizer(model, lr=0.1, betas=(0.9, 0.95), weight_decay=0.1)
-    _train(model, optimizer, steps)
-    return model, optimizer
+class _Training:
+    def __init__(self, steps: int, seed: int = 0) -> None:
+        torch.manual_seed(seed)
+        self.model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 2))
+        self.optimizer = new_optimizer(self.model, lr=0.1, betas=(0.9, 0.95), weight_decay=0.1)
+        self.run(steps)
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            self.model(torch.randn(3, 4)).square().sum().backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+
+    def snapshot(self, step: int, **state: Any) -> checkpoint.Snapshot:
+        return take_snapshot(step=step, state=state, model=self.model, optimizer=self.optimizer)
 
 
-def _train(model: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
-    for _ in range(steps):
-        model(torch.randn(3, 4)).square().sum().backward()
-        optimizer.step()
-        optimizer.zero_grad()
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def test_restored_state_continues_bit_for_bit(tmp_path: Path) -> None:
-    model, optimizer = _trained(3)
-    save_checkpoint(tmp_path, step=3, state={"note": [1]}, model=model, optimizer=optimizer)
-    _train(model, optimizer, 4)
+    one = _Training(3)
+    snapshot = one.snapshot(3, note=[1])
+    one.run(4)
+    # Written after four more steps: the snapshot is a copy.
+    write_checkpoint(tmp_path, snapshot)
 
-    other, other_optimizer = _trained(1, seed=9)
+    other = _Training(1, seed=9)
     found = newest_checkpoint(tmp_path)
     assert found is not None and found.step == 3 and found.state["note"] == [1]
-    restore(found, other, other_optimizer)
-    _train(other, other_optimizer, 4)
-    for left, right in zip(model.parameters(), other.parameters(), strict=True):
+    restore(found, other.model, other.optimizer)
+    other.run(4)
+    for left, right in zip(one.model.parameters(), other.model.parameters(), strict=True):
         assert torch.equal(left, right)
-        for kind, tensor in optimizer.state[left].items():
-            assert torch.equal(tensor, other_optimizer.state[right][kind])
+        for kind, tensor in one.optimizer.state[left].items():
+            assert torch.equal(tensor, other.optimizer.state[right][kind])
 
 
-def test_the_last_two_are_kept_and_leftovers_do_not_matter(tmp_path: Path) -> None:
-    model, optimizer = _trained(1)
+def test_nothing_in_a_checkpoint_is_pickled(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path, _Training(2).snapshot(2))
+    assert _names(path) == ["model.safetensors", "optimizer.safetensors", "state.json"]
+
+
+def test_the_last_ones_and_every_nth_are_kept(tmp_path: Path) -> None:
+    training = _Training(1)
+    retention = Retention(keep_last=2, keep_every_steps=10)
+    writer = CheckpointWriter(tmp_path, retention)
     (tmp_path / ".tmp-step-000003").mkdir()
-    for step in (1, 2, 3, 2_000_000):
-        save_checkpoint(tmp_path, step=step, state={}, model=model, optimizer=optimizer)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000003", "step-2000000"]
+    for step in (10, 12, 20, 25, 1_000_001):
+        writer.submit(training.snapshot(step))
+    writer.wait()
+    assert _names(tmp_path) == ["step-000010", "step-000020", "step-000025", "step-1000001"]
+    retention.finish(tmp_path)
+    assert _names(tmp_path) == ["step-000010", "step-000020"]
+    Retention().finish(tmp_path)
+    assert not tmp_path.exists()
 
 
 @pytest.mark.parametrize("damage", ["truncate", "drop_state", "garble_state", "drop_weights"])
 def test_a_torn_checkpoint_falls_back_to_the_one_before(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    model, optimizer = _trained(1)
-    save_checkpoint(tmp_path, step=1, state={}, model=model, optimizer=optimizer)
-    newest = save_checkpoint(tmp_path, step=2, state={}, model=model, optimizer=optimizer)
+    training = _Training(1)
+    write_checkpoint(tmp_path, training.snapshot(1))
+    newest = write_checkpoint(tmp_path, training.snapshot(2))
     if damage == "truncate":
         file = newest / "optimizer.safetensors"
         file.write_bytes(file.read_bytes()[:-1])
@@ -71,26 +102,44 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(
     assert "step-000002" in caplog.text
 
 
-def test_a_failed_write_leaves_the_previous_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_costs_one_checkpoint_and_leaves_the_previous_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    model, optimizer = _trained(1)
-    save_checkpoint(tmp_path, step=1, state={}, model=model, optimizer=optimizer)
+    training = _Training(1)
+    writer = CheckpointWriter(tmp_path, Retention(keep_last=1))
+    writer.submit(training.snapshot(1))
+    writer.wait()
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    def full(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("training.checkpoint._sync", full)
-    with pytest.raises(OSError, match="No space"):
-        save_checkpoint(tmp_path, step=2, state={}, model=model, optimizer=optimizer)
-    found = newest_checkpoint(tmp_path)
-    assert found is not None and found.step == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "_sync", full)
+        writer.submit(training.snapshot(2))
+        writer.wait()
+        with pytest.raises(OSError, match="No space"):  # somebody waits for this one
+            writer.write_now(training.snapshot(2))
+    assert writer.failed_writes == 1 and "previous one stays" in caplog.text
+    assert _names(tmp_path) == ["step-000001"]  # whole, and nothing half beside it
+    writer.write_now(training.snapshot(3))
+    assert _names(tmp_path) == ["step-000003"]
+
+
+def test_an_error_that_is_not_the_disk_is_raised(tmp_path: Path) -> None:
+    def broken(_: Path) -> None:
+        raise KeyError("a bug")
+
+    writer = CheckpointWriter(tmp_path, Retention(), broken)
+    writer.submit(_Training(1).snapshot(1))
+    with pytest.raises(KeyError):
+        writer.wait()
+    assert _names(tmp_path) == []
 
 
 def test_nothing_to_resume_and_wrong_model(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path / "absent") is None
-    model, optimizer = _trained(1)
-    path = save_checkpoint(tmp_path, step=1, state={}, model=model, optimizer=optimizer)
+    path = write_checkpoint(tmp_path, _Training(1).snapshot(1))
     wider = torch.nn.Sequential(torch.nn.Linear(4, 9), torch.nn.Linear(9, 2))
+    optimizer = new_optimizer(wider, lr=0.1, betas=(0.9, 0.95), weight_decay=0.1)
     with pytest.raises(ConfigError, match=r"expected shape \(9, 4\), found \(8, 4\)"):
         restore(read_checkpoint(path), wider, optimizer)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training import data
 from training.data import (
     IGNORED,
     PackedBatches,
@@ -101,6 +102,34 @@ def test_steps_are_independent_of_history_and_of_the_split(world: Any) -> None:
     )
     padding = fresh.rows(37, [])
     assert (padding.labels == IGNORED).all() and padding.inputs.shape == (1, 8)
+
+
+def test_a_run_that_continues_another_reads_on_where_it_stood() -> None:
+    shards = _shards([0, *range(1, 96)])  # 12 windows of 8
+    before = _batches([Source("s", shards, 1.0)])
+    after = _batches([Source("s", shards, 1.0, tokens_read=2 * 4 * 8)])  # two steps of four rows
+    for step in range(4):
+        expected = before.rows(step + 2, range(4)).inputs
+        assert np.array_equal(after.rows(step, range(4)).inputs, expected)
+
+
+def test_the_millionth_step_costs_what_the_first_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: Counter[str] = Counter()
+    mixed = data._mixed
+
+    def counted(value: int) -> int:
+        calls["mixed"] += 1
+        return mixed(value)
+
+    monkeypatch.setattr(data, "_mixed", counted)
+    source = Source("s", _shards(list(range(512)) * 40), 1.0)
+    costs = []
+    for step in (0, 10**6, 10**9):
+        calls.clear()
+        _batches([source]).rows(step, range(4))
+        costs.append(calls["mixed"])
+    # Walking into the range takes a few tries; the history is never walked.
+    assert max(costs) <= 4 * 6 * 8
 
 
 def test_plan_reports_what_is_drawn(world: Any) -> None:

@@ -1,13 +1,15 @@
-"""The model: packed documents are separate, and the loss is a sum over targets."""
+"""The model: its loss is a sum over targets, and its sizes are those of the presets."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from training.config import ConfigError, ModelConfig
-from training.data import IGNORED
+from training.data import IGNORED, Rows
 from training.model import (
     TokenLoss,
     check_same_architecture,
@@ -15,6 +17,8 @@ from training.model import (
     new_model,
 )
 from training.optimizer import new_optimizer
+from training.packing import collate
+from training.presets import PRESETS
 
 MODEL = ModelConfig(
     hidden_size=32,
@@ -29,24 +33,6 @@ MODEL = ModelConfig(
 def _model(config: ModelConfig = MODEL, seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
     return new_model(config, vocab_size=512, context_length=64, end_of_text=0, pad=1)
-
-
-def test_packed_equals_separate() -> None:
-    model = _model()
-    generator = torch.Generator().manual_seed(1)
-    lengths = (20, 12, 1, 31)
-    parts = [torch.randint(4, 512, (1, length), generator=generator) for length in lengths]
-    packed = torch.cat(parts, dim=1)
-    positions = torch.cat([torch.arange(length) for length in lengths])[None]
-    with torch.no_grad():
-        together = model(
-            input_ids=packed.repeat(2, 1), position_ids=positions.repeat(2, 1), use_cache=False
-        ).logits
-        alone = torch.cat([model(input_ids=part, use_cache=False).logits for part in parts], dim=1)
-        leaking = model(input_ids=packed, use_cache=False).logits
-    assert (together[0] - alone[0]).abs().max() < 1e-4
-    assert (together[1] - alone[0]).abs().max() < 1e-4
-    assert (leaking - alone).abs().max() > 1e-2  # the test would notice a leak
 
 
 def test_the_loss_never_passes_an_attention_mask(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,15 +52,49 @@ def test_the_loss_never_passes_an_attention_mask(monkeypatch: pytest.MonkeyPatch
 
 def test_loss_is_the_sum_over_targets() -> None:
     model = _model()
-    ids = torch.tensor(np.random.default_rng(0).integers(4, 512, (2, 16)))
-    labels = torch.roll(ids, -1, 1)
+    ids = np.random.default_rng(0).integers(4, 512, (2, 16))
+    labels = np.roll(ids, -1, 1)
     labels[:, :5] = IGNORED
-    loss = TokenLoss(model)(ids, labels, torch.arange(16).expand(2, 16))
-    logits = model(input_ids=ids).logits
+    batch = collate(Rows(ids, labels, np.tile(np.arange(16), (2, 1))))
+    loss = TokenLoss(model)(**batch.arguments(torch.device("cpu")))
+    logits = model(input_ids=batch.input_ids).logits
     expected = torch.nn.functional.cross_entropy(
-        logits[:, 5:].reshape(-1, 512), labels[:, 5:].reshape(-1), reduction="sum"
+        logits[:, 5:].reshape(-1, 512), batch.labels[:, 5:].reshape(-1), reduction="sum"
     )
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_have_exactly_the_parameters_they_say(name: str) -> None:
+    preset = PRESETS[name]
+    with torch.device("meta"):
+        model = new_model(
+            preset.model,
+            vocab_size=preset.vocab_size,
+            context_length=preset.context_length,
+            end_of_text=0,
+            pad=1,
+        )
+    assert count_parameters(model) == preset.parameters
+    tied = model.lm_head.weight is model.model.embed_tokens.weight
+    assert tied == preset.model.tie_word_embeddings == (name in ("starter", "100m"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name"),
+    [
+        ("starter", "starter"),
+        ("single-gpu", "100m"),
+        ("opencoder-1.5b", "1.5b"),
+        ("opencoder-8b", "8b"),
+    ],
+)
+def test_presets_are_the_architectures_of_the_recipes(recipe: str, name: str) -> None:
+    folder = Path(__file__).resolve().parents[2] / "orchestration" / "recipes"
+    text = yaml.safe_load((folder / f"{recipe}.yaml").read_text(encoding="utf-8"))
+    assert ModelConfig(**text["model"]) == PRESETS[name].model
+    assert text["tokenizer"]["vocab_size"] == PRESETS[name].vocab_size
+    assert text["pretrain"]["context_length"] == PRESETS[name].context_length
 
 
 def test_architecture_fields_reach_the_model() -> None:

@@ -57,6 +57,9 @@ def test_loads_types_and_nested_values(write_yaml: Callable[[str], Path]) -> Non
         ("sources=[]", ["sources", "at least one source"]),
         ("sources.0.weight=0", ["sources[0].weight", "more than 0"]),
         ("tokenizer=", ["tokenizer", "a path"]),
+        ("heldout_every_steps=5", ["heldout", "documents for heldout_every_steps"]),
+        ("spike_sigmas=0", ["spike_sigmas", "more than 0"]),
+        ("keep_every_steps=0", ["keep_every_steps", "at least 1"]),
     ],
 )
 def test_refusals_name_the_place(
@@ -108,9 +111,23 @@ def test_identity_ignores_where_a_run_executes(write_yaml: Callable[[str], Path]
         return identity(load_config(PretrainConfig, file, overrides), {"tokenizer": "t"})
 
     base = key()
-    for same in ("out=elsewhere", "micro_batch_size=1", "checkpoint_every_steps=3", "tokenizer=t2"):
+    for same in (
+        "out=elsewhere",
+        "micro_batch_size=1",
+        "checkpoint_every_steps=3",
+        "keep_last_checkpoints=5",
+        "tokenizer=t2",
+    ):
         assert key(same) == base
-    for other in ("seed=1", "steps=11", "lr_peak=1e-3", "sources.0.weight=3", "batch_size=8"):
+    for other in (
+        "spike_sigmas=null",
+        "keep_every_steps=3",
+        "seed=1",
+        "steps=11",
+        "lr_peak=1e-3",
+        "sources.0.weight=3",
+        "batch_size=8",
+    ):
         assert key(other) != base
 
 

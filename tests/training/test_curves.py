@@ -1,0 +1,72 @@
+"""MLflow from an unorchestrated training: one run, continued, and never in the way."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.tracking import Curves, open_curves
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    import mlflow
+
+    uri = (tmp_path / "mlflow").as_uri()  # a folder: no database to migrate first
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.delenv("DAGSTER_PIPES_CONTEXT", raising=False)
+    mlflow.set_tracking_uri(uri)
+    yield mlflow.MlflowClient(uri)
+    mlflow.set_tracking_uri(None)
+
+
+def test_a_resumed_run_continues_its_curves(server: Any, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    first = open_curves("pretrain x", logs, {"steps": 4})
+    assert first is not None
+    for step in (1, 2):
+        first.step({"step": step, "loss": 3.0 - step, "mfu": None, "skipped": False})
+    first.close("KILLED")
+    picture = tmp_path / "loss.png"
+    picture.write_bytes(b"png")
+    again = open_curves("pretrain x", logs, {"steps": 4})
+    assert again is not None
+    again.step({"step": 3, "loss": 0.5})
+    again.close("FINISHED")
+    (run,) = server.search_runs([server.get_experiment_by_name("training").experiment_id])
+    assert run.info.status == "FINISHED" and run.data.params == {"steps": "4"}
+    history = server.get_metric_history(run.info.run_id, "loss")
+    assert [(item.step, item.value) for item in history] == [(1, 2.0), (2, 1.0), (3, 0.5)]
+    assert set(run.data.metrics) == {"loss"}
+
+
+def test_a_failing_server_costs_the_curves_only(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    curves = Curves("run", tmp_path / "logs", {})
+
+    def gone(*_: object, **__: object) -> None:
+        raise MlflowException("connection refused")
+
+    monkeypatch.setattr(MlflowClient, "log_batch", gone)
+    curves.step({"step": 1, "loss": 1.0})
+    with caplog.at_level(logging.WARNING):
+        curves.close("FINISHED")
+        curves.step({"step": 2, "loss": 1.0})
+        curves.close("FINISHED")
+    assert caplog.text.count("connection refused") == 1
+
+
+def test_nothing_is_sent_without_a_server_or_under_an_orchestrator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert open_curves("run", tmp_path, {}) is None
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///nowhere.db")
+    monkeypatch.setenv("DAGSTER_PIPES_CONTEXT", "x")
+    assert open_curves("run", tmp_path, {}) is None

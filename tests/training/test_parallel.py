@@ -1,0 +1,114 @@
+"""FSDP2: the same run as one process, on two gloo processes and through a resume."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file
+
+from training import loop, runs
+from training.config import ConfigError
+from training.parallel import choose_parallel
+from training.runs import pretrain
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _largest_difference(left: Path, right: Path) -> float:
+    one, two = load_file(left), load_file(right)
+    assert one.keys() == two.keys()
+    return max(float((one[key] - two[key]).abs().max()) for key in one)
+
+
+def test_two_sharded_processes_train_the_model_of_one(
+    world: Any, finished_run: Path, tmp_path: Path
+) -> None:
+    config = world.pretrain(
+        tmp_path / "run", heldout=world.heldout, parallel="fsdp", micro_batch_size=1
+    )
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(asdict(config), default=str))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "training", "pretrain", "--config", str(file)],
+            cwd=ROOT,
+            env={
+                **os.environ, **common, "OMP_NUM_THREADS": "1", "RANK": rank, "LOCAL_RANK": rank,
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]  # fmt: skip
+    errors = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    assert "parallel: fsdp over 2 processes" in errors[0]
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    expected = json.loads((finished_run / "summary.json").read_text())
+    assert summary["tokens_per_source"] == expected["tokens_per_source"]
+    assert summary["final_loss"] == pytest.approx(expected["final_loss"], abs=1e-5)
+    assert summary["heldout_bits_per_byte"]["after"] == pytest.approx(
+        expected["heldout_bits_per_byte"]["after"], abs=1e-5
+    )
+    for name in ("model/model.safetensors", "trainer_state/optimizer.safetensors"):
+        assert _largest_difference(tmp_path / "run" / name, finished_run / name) < 1e-5
+
+
+@pytest.fixture
+def sharded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Runs are sharded, over a group of this process alone."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    monkeypatch.setattr(runs, "choose_parallel", lambda *_, **__: "fsdp")
+    yield
+    dist.destroy_process_group()
+
+
+def test_a_sharded_run_resumes_bit_for_bit(
+    world: Any, tmp_path: Path, sharded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = (
+        world.pretrain(tmp_path / name, heldout=world.heldout, micro_batch_size=2)
+        for name in ("whole", "broken")
+    )
+    pretrain(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Stop, "reason", lambda _, step: "test" if step == 7 else None)
+        with pytest.raises(loop.Interrupted):
+            pretrain(broken)
+    pretrain(broken)
+    for name in ("model/model.safetensors", "trainer_state/optimizer.safetensors"):
+        assert _largest_difference(tmp_path / "whole" / name, tmp_path / "broken" / name) == 0.0
+    assert (tmp_path / "whole/summary.json").read_bytes() == (
+        tmp_path / "broken/summary.json"
+    ).read_bytes()
+
+
+def test_which_way_several_processes_go() -> None:
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    ways = [
+        choose_parallel(choice, processes=processes, device=device, optimizer=optimizer)
+        for choice, processes, device, optimizer in (
+            ("fsdp", 1, gpu, "adamw"),
+            ("auto", 8, gpu, "adamw"),
+            ("auto", 8, gpu, "muon"),
+            ("auto", 2, cpu, "adamw"),
+            ("ddp", 8, gpu, "adamw"),
+            ("fsdp", 2, cpu, "adamw"),
+        )
+    ]
+    assert ways == ["none", "fsdp", "ddp", "ddp", "ddp", "fsdp"]
+    with pytest.raises(ConfigError, match="parallel: expected ddp or auto with optimizer muon"):
+        choose_parallel("fsdp", processes=2, device=gpu, optimizer="muon")
