@@ -23,7 +23,6 @@ import tempfile
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +120,7 @@ def speed_table(files: list[File], rules: Any, repeat: int) -> None:
 def cost_table(files: list[File], rules: Any) -> None:
     """What single signals cost, and what the parts cost that several share (parsers, splits)."""
     from assets.refinecode.filters.registry import signals_of
+    from assets.refinecode.filters.source import lazy
 
     total: dict[str, float] = defaultdict(float)
     sizes: dict[str, int] = defaultdict(int)
@@ -133,7 +133,7 @@ def cost_table(files: list[File], rules: Any) -> None:
         source = _source(file, rules)
         # Parts stand in the order in which they were finished: each after those it needs.
         parts = [name for name in used.__dict__
-                 if isinstance(getattr(type(used), name, None), cached_property)]  # fmt: skip
+                 if isinstance(vars(type(used)).get(name), lazy)]  # fmt: skip
         for part in parts:
             label = f"{part} of {file.program}" if part == "tree" else part
             label = f"split of {file.group}" if part == "split" else label

@@ -22,14 +22,19 @@ if TYPE_CHECKING:
 
 #: A text with more characters counts as not parsed; the size rule drops such files anyway.
 MAX_PARSED_CHARS = 3_000_000
-#: Parsing is given up after this CPU time. A text without errors takes a third of it; after an
-#: error the parser tries to repair, which may take far longer and cannot change the verdict.
-MAX_SECONDS, MAX_SECONDS_PER_MB = 0.3, 0.5
-#: So it is after this many parser steps per byte (code takes less than 3, minified code too).
-MAX_STEPS_PER_BYTE = 4
+#: Parsing is given up after this many parser steps per byte: minified code takes 2.3, other code
+#: less, and a step about 0.3 microseconds.
+MAX_STEPS_PER_BYTE = 3
+#: Behind an error the parser tries repairs, of which one step may take a hundred times as long and
+#: which no count of it shows: this CPU time ends them. What is given up has an error, or is far
+#: denser than code (that takes a fifth of the time), so that the verdict is what it would be.
+MAX_SECONDS, MAX_SECONDS_PER_MB = 0.3, 0.4
 #: Brackets may nest this deep in a text that is parsed, and nodes in a tree that are counted: the
 #: parser's own recursion (and its 16-bit depths) end not far above.
 MAX_NESTING = 2_000
+#: Not more than so many bytes may stand in more than so many brackets (code, minified or not, stays
+#: below 40): a query slows down with the depth.
+MAX_DEEP_BYTES, DEEP = 20_000, 100
 MAX_COUNTED_DEPTH = 10_000
 #: Patterns of a query that may be begun and not ended: code nested some 100 deep.
 MAX_OPEN_MATCHES = 512
@@ -40,6 +45,7 @@ _BRACKETS[list(b"([{")] = 1
 _BRACKETS[list(b")]}")] = -1
 _CHUNK_BYTES = 1 << 16
 _STEPS_PER_CALL = 100
+_CALLS_PER_CLOCK = 16
 
 
 class TooDeepError(ValueError):
@@ -222,19 +228,19 @@ def bare(node: Any) -> Any:
     return node
 
 
-def _nesting(data: bytes) -> int:
-    """How deep brackets nest, those in strings and comments included."""
-    if data.count(b"(") + data.count(b"[") + data.count(b"{") <= MAX_NESTING:
-        return 0
-    steps = _BRACKETS[np.frombuffer(data, dtype=np.uint8)]
-    return int(np.cumsum(steps, dtype=np.int64).max())
+def _is_too_deep(data: bytes) -> bool:
+    """Whether brackets nest too deep, those in strings and comments included."""
+    if data.count(b"(") + data.count(b"[") + data.count(b"{") <= DEEP:
+        return False
+    depths = np.cumsum(_BRACKETS[np.frombuffer(data, dtype=np.uint8)], dtype=np.int32)
+    return bool(depths.max() > MAX_NESTING or np.count_nonzero(depths > DEEP) > MAX_DEEP_BYTES)
 
 
 def _tree(data: bytes) -> Any | None:
     """The tree, None where parsing was given up."""
     import tree_sitter
 
-    if _nesting(data) > MAX_NESTING:
+    if _is_too_deep(data):
         return None
     deadline = time.thread_time() + MAX_SECONDS + MAX_SECONDS_PER_MB * len(data) / 1e6
     calls = 100 + MAX_STEPS_PER_BYTE * len(data) // _STEPS_PER_CALL
@@ -242,7 +248,9 @@ def _tree(data: bytes) -> Any | None:
     def stop(_offset: int, has_error: bool) -> bool:
         nonlocal calls
         calls -= 1
-        return has_error or calls < 0 or time.thread_time() > deadline
+        if has_error or calls < 0:
+            return True
+        return calls % _CALLS_PER_CLOCK == 0 and time.thread_time() > deadline
 
     def read(offset: int, _point: object) -> bytes:
         return data[offset : offset + _CHUNK_BYTES]

@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Callable
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
     from assets.refinecode.filters.comments import Split
@@ -27,6 +26,20 @@ _PARSERS = {
     "javascript": "assets.refinecode.filters.javascript",
     "html": "assets.refinecode.filters.html",
 }
+
+
+class lazy(Generic[T]):  # noqa: N801
+    """``functools.cached_property`` without its lock, which costs as much as a small signal."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self._name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, source: Any, owner: type | None = None) -> T:
+        value = self._compute(source)
+        source.__dict__[self._name] = value
+        return value
 
 
 class Source:
@@ -66,7 +79,7 @@ class Source:
         value: T = self._memo[key]
         return value
 
-    @cached_property
+    @lazy
     def raw(self) -> str:
         """The content; for Chinese in simplified characters."""
         if self.natural_language == "zh":
@@ -75,23 +88,23 @@ class Source:
             return simplified(self.content)
         return self.content
 
-    @cached_property
+    @lazy
     def data(self) -> bytes:
         """``raw`` as UTF-8; a lone surrogate has its three bytes."""
         return self.raw.encode("utf-8", "surrogatepass")
 
-    @cached_property
+    @lazy
     def ascii(self) -> bool:
         return self.raw.isascii()
 
-    @cached_property
+    @lazy
     def seeds(self) -> tuple[int, int]:
         """Two 64-bit numbers (the second odd) that a change anywhere in the text changes: hash
         tables seeded by them cannot be made to collide by a text that was written for it."""
         digest = hashlib.blake2b(self.data, digest_size=16).digest()
         return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little") | 1
 
-    @cached_property
+    @lazy
     def lines(self) -> list[str]:
         """Raw lines without their line break, blank ones included; the empty text has none."""
         pieces = self.raw.split("\n")
@@ -99,7 +112,7 @@ class Source:
             pieces.pop()
         return pieces
 
-    @cached_property
+    @lazy
     def num_lines(self) -> int:
         """Number of raw lines, without making them."""
         return self.data.count(b"\n") + (bool(self.data) and not self.data.endswith(b"\n"))
@@ -114,7 +127,7 @@ class Source:
 
         return wordpunct(text)
 
-    @cached_property
+    @lazy
     def words(self) -> list[str]:
         """Normalised words: lower case, punctuation gone. For people and tests: the signals count
         them in bytes (``words.statistics``)."""
@@ -122,54 +135,54 @@ class Source:
 
         return self.tokenize(normalise(self.raw))
 
-    @cached_property
+    @lazy
     def raw_words(self) -> list[str]:
         """Words and runs of signs of the raw text, case kept."""
         return self.tokenize(self.raw)
 
-    @cached_property
+    @lazy
     def split(self) -> Split:
         """Code and comments of the raw text."""
         from assets.refinecode.filters.comments import split
 
         return split(self.raw, self.program, self.rules)
 
-    @cached_property
+    @lazy
     def code(self) -> str:
         return self.split.code
 
-    @cached_property
+    @lazy
     def comments(self) -> str:
         return self.split.comments
 
-    @cached_property
+    @lazy
     def code_data(self) -> bytes:
         """``code`` as UTF-8, as ``data``."""
         return self.code.encode("utf-8", "surrogatepass")
 
-    @cached_property
+    @lazy
     def code_lines(self) -> list[str]:
         """Lines of the code that are not blank, without their line break."""
         return [line for line in self.code.split("\n") if line and not line.isspace()]
 
-    @cached_property
+    @lazy
     def num_code_lines(self) -> int:
         """The usual denominator: lines of the code that are not blank, without making them."""
         return self.code_line_counts.lines
 
-    @cached_property
+    @lazy
     def code_line_counts(self) -> LineCounts:
         """How many lines of the code are not blank, and how many of those repeat."""
         from assets.refinecode.filters.lines import count_lines
 
         return count_lines(self.code_data, self.ascii, *self.seeds)
 
-    @cached_property
+    @lazy
     def comment_lines(self) -> list[str]:
         """Lines of the comments that are not blank, without their line break."""
         return [line for line in self.comments.split("\n") if line and not line.isspace()]
 
-    @cached_property
+    @lazy
     def tree(self) -> object | None:
         """What the parser of the program makes of the raw text; None if it does not parse or the
         program has no parser. The parser's module is imported when first needed."""
