@@ -1,12 +1,12 @@
-"""How fast the filters are: CPU seconds and MB/s by language, dear signals, parsers, Spark.
+"""How fast the filters are: CPU seconds and MB/s by language, dear signals, parsers.
 
     python tests/benchmarks/bench_filters.py                       # the reference rows, one core
     python tests/benchmarks/bench_filters.py --documents FOLDER    # parquet documents of a lake
-    python tests/benchmarks/bench_filters.py --spark               # 1 and 2 cores in Spark
 
 Beside each group stands what the released filter needs, as measured when the reference rows were
 made (MB/s of CPU time on one core; their README). Imports, compiled kernels and dictionaries are
-loaded before the clock starts, as they were there.
+loaded before the clock starts, as they were there. Spark: ``bench_filters_spark.py``; texts made to
+be slow: ``bench_filters_hostile.py``.
 """
 
 from __future__ import annotations
@@ -14,12 +14,9 @@ from __future__ import annotations
 import argparse
 import gc
 import gzip
-import itertools
 import json
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -169,62 +166,6 @@ def _source(file: File, rules: Any) -> Any:
                   rules=rules)  # fmt: skip
 
 
-def spark_table(arguments: argparse.Namespace) -> None:
-    """Wall seconds of the stage on 1 and on 2 cores, each in a process of its own."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = arguments.documents or _as_documents(read_rows(arguments.rows), Path(scratch))
-        seconds = {}
-        for cores in (1, 2):
-            command = [sys.executable, str(Path(__file__)), "--documents", str(folder),
-                       "--rules", arguments.rules, "--spark-cores", str(cores)]  # fmt: skip
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-            seconds[cores] = float(done.stdout.split()[-1])
-            print(f"{cores} core(s): {seconds[cores]:.1f} s")
-        print(f"scaling from 1 to 2 cores: {seconds[1] / seconds[2]:.2f}")
-
-
-def spark_seconds(documents: Path, rules: Any, cores: int) -> float:
-    """Wall seconds of one run of the stage, after a first run that warms JVM and workers."""
-    from assets.recipe import Filters
-    from assets.refinecode import filtered
-    from assets.spark import spark_session
-
-    spark = spark_session(master=f"local[{cores}]", shuffle_partitions=4)
-    params = Filters(rules=rules)
-    seconds = 0.0
-    for _ in range(2):
-        with tempfile.TemporaryDirectory() as scratch:
-            started = time.monotonic()
-            filtered.run(Path(scratch), documents=documents, params=params, spark=spark)
-            seconds = time.monotonic() - started
-    return seconds
-
-
-def _as_documents(files: list[File], scratch: Path, target_mb: float = 60) -> Path:
-    """The files, repeated under other ids, as a documents table of eight parts."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from assets.documents import DOCUMENT_SCHEMA, content_digest, document_id
-
-    copies = max(1, round(target_mb * 1e6 / sum(file.size_bytes for file in files)))
-    parts: list[list[dict[str, object]]] = [[] for _ in range(8)]
-    for number, (copy, file) in enumerate(itertools.product(range(copies), files)):
-        digest = content_digest(file.content)
-        parts[number % 8].append({
-            "doc_id": document_id(f"copy@{copy}", file.path, digest), "content": file.content,
-            "content_sha256": digest, "repository": f"copy@{copy}", "path": file.path,
-            "language": file.program, "doc_type": file.doc_type, "size_bytes": file.size_bytes,
-            "source": "bench"})  # fmt: skip
-    folder = scratch / "documents"
-    folder.mkdir()
-    for number, rows in enumerate(parts):
-        rows.sort(key=lambda row: str(row["doc_id"]))
-        table = pa.Table.from_pylist(rows, schema=DOCUMENT_SCHEMA)
-        pq.write_table(table, folder / f"part-{number:05d}.parquet", compression="zstd")
-    return folder
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rows", type=Path, default=ROWS, help="reference rows (jsonl.gz)")
@@ -232,15 +173,7 @@ def main() -> None:
     parser.add_argument("--limit-mb", type=float, default=20, help="of documents")
     parser.add_argument("--rules", choices=["opencoder", "cookbook"], default="opencoder")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--spark", action="store_true", help="the stage on 1 and 2 cores")
-    parser.add_argument("--spark-cores", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.spark_cores:
-        print(spark_seconds(arguments.documents, arguments.rules, arguments.spark_cores))
-        return
-    if arguments.spark:
-        spark_table(arguments)
-        return
     files = (read_documents(arguments.documents, arguments.limit_mb) if arguments.documents
              else read_rows(arguments.rows))  # fmt: skip
     speed_table(files, arguments.rules, arguments.repeat)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from assets.documents import read_table
@@ -37,6 +38,13 @@ def test_stage_records_all_rules_and_signals(
     assert judged[made["doc_id"]]["detail"] == "qsc_code_cate_autogen=1==1"
     assert judged[tiny["doc_id"]]["reason"] == "qsc_code_num_words"
     assert judged[tiny["doc_id"]]["detail"].count(";") >= 3
+
+    for number in range(2):  # a file of each table for each input file, in its order
+        part = f"part-{number:05d}.parquet"
+        given = [row["doc_id"] for row in sorted(rows, key=lambda row: row["doc_id"])[number::2]]
+        assert pq.read_table(tmp_path / "decisions" / part)["doc_id"].to_pylist() == given
+        left = pq.read_table(tmp_path / "documents" / part)["doc_id"].to_pylist()
+        assert left == [doc_id for doc_id in given if doc_id in kept]
 
     signals = read_table(tmp_path / "signals")
     assert signals.schema.equals(filtered.SIGNALS_SCHEMA)

@@ -56,7 +56,7 @@ def matches(pattern: str, code: str) -> int:
     return len(regex.findall(pattern, code, regex.MULTILINE))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(TOKENS, st.sampled_from(["c", "cpp"]))
 def test_counts_are_those_of_plain_patterns(code: str, program: str) -> None:
     source = Source(code, program=program, doc_type="code")

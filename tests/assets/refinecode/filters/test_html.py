@@ -100,7 +100,7 @@ PIECES = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 @given(PIECES | st.text(), st.sampled_from(["opencoder", "cookbook"]))
 def test_any_text_gives_values_in_range(text: str, rules: RuleSet) -> None:
     source = source_of(text, rules)

@@ -50,7 +50,7 @@ def matches(pattern: str, code: str) -> list[str]:
     return regex.findall(pattern, code, regex.MULTILINE)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(TOKENS)
 def test_counts_are_those_of_plain_patterns(code: str) -> None:
     source = Source(code, program="java", doc_type="code", rules="opencoder")

@@ -187,6 +187,12 @@ def test_what_both_rule_sets_accept(code: str) -> None:
     assert accepted(code) == (True, True)
 
 
+def test_much_code_in_very_many_brackets_counts_as_not_parsed() -> None:
+    deep = "[        " * 150 + "]" * 150 + ";"
+    assert accepted(deep * 20) == (True, True)
+    assert accepted(deep * 60) == (False, False)
+
+
 PIECES = st.lists(
     st.sampled_from(
         ["var a = 1;", "function f() {", "class A {", "}", "(", ")", "[", "]", "=>", "return ",
@@ -199,7 +205,7 @@ PIECES = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(PIECES | st.text(), st.sampled_from(["opencoder", "cookbook"]))
 def test_any_text_gives_values_in_range(text: str, rules: RuleSet) -> None:
     found = measured(text, rules)

@@ -164,7 +164,7 @@ PIECES = st.lists(
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="compares with the tokenizer of 3.11")
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=200)
 @given(PIECES)
 def test_comments_are_those_of_the_tokenizer(text: str) -> None:
     try:
@@ -192,6 +192,14 @@ def test_a_blank_line_changes_nothing(text: str) -> None:
     if parse(source_of(text)) is None:
         return
     assert measured(text + "\n") == measured(text)
+
+
+def test_a_text_of_too_many_tokens_counts_as_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assets.refinecode.filters.python.MAX_PARSED_TOKENS", 100)
+    assert parse(source_of("a=b\n" * 25)) is not None
+    assert parse(source_of("a=b\n" * 26)) is None
+    assert parse(source_of("a = b_1.c1  # word\n" * 11)) is not None  # nine tokens a line
+    assert parse(source_of("a = b_1.c1  # word\n" * 12)) is None
 
 
 @pytest.mark.parametrize(
