@@ -27,8 +27,8 @@ MAX_PARSED_CHARS = 3_000_000
 MAX_STEPS_PER_BYTE = 3
 #: Behind an error the parser tries repairs, of which one step may take a hundred times as long and
 #: which no count of it shows: this CPU time ends them. What is given up has an error, or is far
-#: denser than code (that takes a fifth of the time), so that the verdict is what it would be.
-MAX_SECONDS, MAX_SECONDS_PER_MB = 0.3, 0.4
+#: denser than code (that takes a quarter of the time), so that the verdict is what it would be.
+MAX_SECONDS, MAX_SECONDS_PER_MB = 0.2, 0.4
 #: Brackets may nest this deep in a text that is parsed, and nodes in a tree that are counted: the
 #: parser's own recursion (and its 16-bit depths) end not far above.
 MAX_NESTING = 2_000
