@@ -67,11 +67,15 @@ class Retention:
         """Whether the checkpoint of `step` outlives the run."""
         return self.keep_every_steps is not None and step % self.keep_every_steps == 0
 
-    def prune(self, folder: Path) -> None:
-        """Remove what need not stay, and what killed writers left."""
-        recent = _folders(folder)[-self.keep_last :]
+    def prune(self, folder: Path, written: int) -> None:
+        """After step `written` was saved: remove what need not stay, and what killed writers left.
+
+        A later step can only be a torn checkpoint that the run did not continue from.
+        """
+        steps = [step for step, _ in _folders(folder) if step <= written]
+        recent = steps[-self.keep_last :]
         for step, path in _folders(folder):
-            if (step, path) not in recent and not self.for_good(step):
+            if step > written or not (step in recent or self.for_good(step)):
                 _remove(path)
         _remove_leftovers(folder)
 
@@ -111,7 +115,7 @@ class CheckpointWriter:
         """Write in this thread; raises OSError when it cannot be written."""
         self.wait()
         write_checkpoint(self._folder, snapshot, self._describe)
-        self._retention.prune(self._folder)
+        self._retention.prune(self._folder, snapshot.step)
 
     def wait(self) -> None:
         """Return when nothing is being written."""
@@ -125,7 +129,7 @@ class CheckpointWriter:
     def _write(self, snapshot: Snapshot) -> None:
         try:
             write_checkpoint(self._folder, snapshot, self._describe)
-            self._retention.prune(self._folder)
+            self._retention.prune(self._folder, snapshot.step)
         except (OSError, SafetensorError) as error:
             self.failed_writes += 1
             log.error(

@@ -9,12 +9,14 @@ Paper: section 3.2 (Megatron-LM with a distributed optimizer; ours is PyTorch al
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from training.attention import Attention, HeadShape, choose_attention
 from training.config import ConfigError
@@ -86,13 +88,12 @@ def make_network(model: LlamaForCausalLM, speed: Speed) -> TokenLoss:
     """
     apply_precision(model, speed.precision)
     model.set_attn_implementation(speed.attention.implementation)
-    if speed.activation_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    if speed.compiled:
-        for layer in model.model.layers:
-            # The bound method, not the module: hooks and checkpointing stay around it, and equal
-            # blocks share one compilation.
+    for layer in model.model.layers:
+        # The method, not the module: names and hooks stay, and equal blocks share one compilation.
+        if speed.compiled:
             layer.forward = torch.compile(layer.forward)
+        if speed.activation_checkpointing:
+            layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
     return TokenLoss(model, loss_function(speed.loss, compiled=speed.compiled))
 
 

@@ -67,6 +67,8 @@ class Curves:
 
     def step(self, line: Mapping[str, Any]) -> None:
         """Queue the metrics of a step; they are sent every few seconds."""
+        if self._run_id is None:
+            return
         now = int(time.time() * 1000)
         for key in _KEYS:
             if line.get(key) is not None:

@@ -107,7 +107,13 @@ def run_processes(one_thread: None) -> Callable[..., list[int | None]]:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["training.runs", "accelerate", "transformers.models.llama.modeling_llama"]
+        [
+            "training.runs",
+            "accelerate",
+            "transformers.models.llama.modeling_llama",
+            "torch._dynamo",  # an optimizer's first step imports it
+            "matplotlib.backends.backend_agg",
+        ]
     )
 
     def run(*codes: str) -> list[int | None]:

@@ -25,6 +25,7 @@ from training.data import IGNORED, Rows, restarting_positions
 from training.model import TokenLoss, new_model
 from training.packing import collate
 
+CPU = torch.device("cpu")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 HALF = DEVICE.type == "cuda"
 DTYPE = torch.bfloat16 if HALF else torch.float32
@@ -42,11 +43,11 @@ DOCUMENTS = ((20, 1, 1, 26), (48,))
 FLASH = ("flash_attention_2", "flash_attention_3", "flash_attention_4")
 
 
-def _model(implementation: str) -> torch.nn.Module:
+def _model(implementation: str, device: torch.device = CPU) -> torch.nn.Module:
     torch.manual_seed(0)
     model = new_model(MODEL, vocab_size=128, context_length=64, end_of_text=0, pad=1)
     model.set_attn_implementation(implementation)
-    return model.to(DEVICE)
+    return model.to(device)
 
 
 def _rows(documents: tuple[tuple[int, ...], ...], tokens: np.ndarray) -> Rows:
@@ -59,8 +60,9 @@ def _rows(documents: tuple[tuple[int, ...], ...], tokens: np.ndarray) -> Rows:
 
 def _loss_and_gradients(model: torch.nn.Module, rows: Rows) -> tuple[float, torch.Tensor]:
     model.zero_grad(set_to_none=True)
-    with torch.autocast(DEVICE.type, dtype=torch.bfloat16, enabled=HALF):
-        loss = TokenLoss(model)(**collate(rows).arguments(DEVICE))
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+        loss = TokenLoss(model)(**collate(rows).arguments(device))
     loss.backward()
     return float(loss.detach()), torch.cat([p.grad.flatten() for p in model.parameters()])
 
@@ -68,7 +70,7 @@ def _loss_and_gradients(model: torch.nn.Module, rows: Rows) -> tuple[float, torc
 def _packed_and_separate(model: torch.nn.Module) -> list[tuple[float, torch.Tensor]]:
     tokens = np.random.default_rng(1).integers(4, 128, (2, 48))
     packed = _rows(DOCUMENTS, tokens)
-    loss, gradients = 0.0, torch.zeros((), device=DEVICE)
+    loss, gradients = 0.0, torch.zeros((), device=next(model.parameters()).device)
     for row, lengths in enumerate(DOCUMENTS):
         for begin, length in zip(np.cumsum((0, *lengths)), lengths, strict=False):
             part = (slice(row, row + 1), slice(begin, begin + length))
@@ -90,7 +92,7 @@ def test_packed_equals_separate(name: Any) -> None:
     reason = refusal(name, SHAPE, device=DEVICE, dtype=DTYPE)
     if reason is not None:
         pytest.skip(f"{name}: {reason}")
-    results = _packed_and_separate(_model(implementation_of(name)))
+    results = _packed_and_separate(_model(implementation_of(name), DEVICE))
     _assert_equal(results, 3e-2 if HALF else 1e-5)
 
 

@@ -1,6 +1,8 @@
 """The speed benchmark: every kind of row on a CPU, from the source tree and few packages alone."""
 
+import itertools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,7 +99,7 @@ def test_memory_that_runs_out_halves_the_micro_batch(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 12.7 GiB")
         return Row(case, micro, tokens_per_second=1.0)
 
-    monkeypatch.setattr(bench, "_run_ours", run)
+    monkeypatch.setattr(bench, "run_ours", run)
     subject = bench.Bench(
         BenchConfig(preset="starter"), bench.PRESETS["starter"], torch.device("cpu"), "fp32",
         16, 8, 64, {},
@@ -105,7 +107,7 @@ def test_memory_that_runs_out_halves_the_micro_batch(
     case = Case("synthetic", "sdpa", "never")
     assert bench._measure(subject, case, tmp_path).micro_batch_size == 2
     assert tried == [8, 4, 2]
-    monkeypatch.setattr(bench, "_run_ours", lambda *_: run(_[0], _[1], 99, _[3]))
+    monkeypatch.setattr(bench, "run_ours", lambda *_: run(_[0], _[1], 99, _[3]))
     assert "out of memory at 1" in (bench._measure(subject, case, tmp_path).failure or "")
 
 
@@ -125,3 +127,14 @@ def test_bench_needs_no_file_and_refuses_unknown_names() -> None:
     assert config.preset == "8b" and config.num_hidden_layers == 4
     with pytest.raises(ConfigError, match=r"command line: attention\[0\]: expected one of flash"):
         load_config(BenchConfig, None, ["attention=[fast]"])
+
+
+def test_documented_commands_are_valid() -> None:
+    text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    commands = re.findall(r"python -m training bench ([^`#\n]*)", text)
+    assert len(commands) >= 5
+    for command in commands:
+        words = command.split()
+        overrides = [word for flag, word in itertools.pairwise(words) if flag == "--set"]
+        preset = words[words.index("--preset") + 1]
+        load_config(BenchConfig, None, [f"preset={preset}", *overrides])

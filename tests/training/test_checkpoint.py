@@ -102,6 +102,14 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(
     assert "step-000002" in caplog.text
 
 
+def test_a_torn_one_of_a_later_step_does_not_push_out_a_good_one(tmp_path: Path) -> None:
+    training = _Training(1)
+    write_checkpoint(tmp_path, training.snapshot(4))
+    (write_checkpoint(tmp_path, training.snapshot(6)) / "state.json").unlink()
+    CheckpointWriter(tmp_path, Retention(keep_last=1)).write_now(training.snapshot(5))
+    assert _names(tmp_path) == ["step-000005"]
+
+
 def test_a_full_disk_costs_one_checkpoint_and_leaves_the_previous_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,7 +13,7 @@ import torch
 from training import precision, speed
 from training.config import ConfigError, ModelConfig
 from training.data import Rows
-from training.model import new_model
+from training.model import TokenLoss, new_model
 from training.packing import collate
 from training.precision import choose_precision, is_fp8_matrix
 from training.runs import pretrain
@@ -118,8 +118,12 @@ def test_a_run_with_other_kernels_is_the_same_run(
 def test_evaluation_is_plain_and_leaves_no_trace() -> None:
     model = _model()
     model.set_attn_implementation("eager")
-    with pytest.raises(RuntimeError, match="inside"), evaluating(model):
+    network = TokenLoss(model)
+    ids = torch.arange(4, 14)[None]
+    with pytest.raises(RuntimeError, match="inside"), evaluating(network) as evaluated:
         assert model.config._attn_implementation == "sdpa"
+        logits = evaluated(input_ids=ids, use_cache=False).logits
+        assert torch.equal(logits, model(input_ids=ids, use_cache=False).logits)
         raise RuntimeError("inside")
     assert model.config._attn_implementation == "eager"
 
