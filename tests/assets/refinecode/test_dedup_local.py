@@ -107,6 +107,7 @@ def _chosen(choice: dict[str, Any]) -> Dedup:
     return Dedup(**{**BANDS, "chunk_tokens": 32, "min_similarity": 0.7, **choice})
 
 
+@pytest.mark.timeout(900)  # ten passes of Spark on a machine that may be busy
 @pytest.mark.spark
 def test_same_tables_on_other_partitions(spark: Any, write: Write, tmp_path: Path) -> None:
     documents = write(corpus(), files=3, in_order=False)
