@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 #: A text with more characters counts as not parsed; the size rule drops such files anyway.
 MAX_PARSED_CHARS = 3_000_000
 #: So does one with more words, signs and line ends, for each started million characters: a text
-#: that parses costs up to 2.5 microseconds for each of them, one with an error at its end (which the
-#: parser then reads again, to explain it) up to 4.5. Large files of code have 0.2 to 0.3 a character.
+#: that parses costs up to 2.5 microseconds for each of them, one with an error at its end (which
+#: the parser then reads again, to explain it) up to 4.5. Large files of code have 0.2 to 0.3 a
+#: character.
 MAX_PARSED_TOKENS = 150_000
 #: Between words, as bytes; and what is neither a word nor a sign.
 _NOT_WORD = bytes(32 if code < 128 and not chr(code).isalnum() else code for code in range(256))

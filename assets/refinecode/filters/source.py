@@ -28,7 +28,7 @@ _PARSERS = {
 }
 
 
-class lazy(Generic[T]):  # noqa: N801
+class lazy(Generic[T]):
     """``functools.cached_property`` without its lock, which costs as much as a small signal."""
 
     def __init__(self, compute: Callable[[Any], T]) -> None:
