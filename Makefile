@@ -11,6 +11,8 @@ export COOKBOOK_HOME ?= $(CURDIR)/.cookbook
 export DAGSTER_HOME := $(COOKBOOK_HOME)/dagster
 export DAGSTER_MODULE_NAME := orchestration.definitions
 export DAGSTER_CLI_DEV_USE_LEGACY_CODE_SERVER_BEHAVIOR := 1
+# What is imported is compiled once, not by pip and not by every process again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo test check format ui teacher ablations docs-check clean-state
 
