@@ -148,7 +148,7 @@ def _measure(bench: Bench, case: Case, folder: Path) -> Row:
 def _free(device: torch.device) -> None:
     """Give back what the last row held, compiled code included."""
     gc.collect()
-    if "torch._dynamo" in sys.modules:  # importing it takes seconds
+    if "torch._inductor.compile_fx" in sys.modules:  # something was compiled
         torch.compiler.reset()
     if device.type == "cuda":
         torch.cuda.empty_cache()

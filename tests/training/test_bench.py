@@ -100,6 +100,7 @@ def test_memory_that_runs_out_halves_the_micro_batch(
         return Row(case, micro, tokens_per_second=1.0)
 
     monkeypatch.setattr(bench, "run_ours", run)
+    monkeypatch.setattr(bench, "_free", lambda _: None)
     subject = bench.Bench(
         BenchConfig(preset="starter"), bench.PRESETS["starter"], torch.device("cpu"), "fp32",
         16, 8, 64, {},

@@ -1,10 +1,7 @@
 """FSDP2: the same run as one process, on two gloo processes and through a resume."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -20,8 +17,6 @@ from training.config import ConfigError
 from training.parallel import choose_parallel
 from training.runs import pretrain
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def _largest_difference(left: Path, right: Path) -> float:
     one, two = load_file(left), load_file(right)
@@ -29,8 +24,16 @@ def _largest_difference(left: Path, right: Path) -> float:
     return max(float((one[key] - two[key]).abs().max()) for key in one)
 
 
+_ONE_OF_TWO = """
+import os
+os.environ.update({environment!r})
+from training.__main__ import main
+raise SystemExit(main(["pretrain", "--config", {file!r}]))
+"""
+
+
 def test_two_sharded_processes_train_the_model_of_one(
-    world: Any, finished_run: Path, tmp_path: Path
+    world: Any, finished_run: Path, tmp_path: Path, run_processes: Any
 ) -> None:
     config = world.pretrain(
         tmp_path / "run", heldout=world.heldout, parallel="fsdp", micro_batch_size=1
@@ -41,21 +44,13 @@ def test_two_sharded_processes_train_the_model_of_one(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "training", "pretrain", "--config", str(file)],
-            cwd=ROOT,
-            env={
-                **os.environ, **common, "OMP_NUM_THREADS": "1", "RANK": rank, "LOCAL_RANK": rank,
-            },
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    codes = [
+        _ONE_OF_TWO.format(environment={**common, "RANK": rank, "LOCAL_RANK": rank}, file=str(file))
         for rank in ("0", "1")
-    ]  # fmt: skip
-    errors = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
-    assert "parallel: fsdp over 2 processes" in errors[0]
+    ]
+    assert run_processes(*codes) == [0, 0]
+    timing = json.loads((tmp_path / "run/logs/timing.json").read_text())
+    assert timing["parallel"] == "fsdp" and timing["processes"] == 2
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     expected = json.loads((finished_run / "summary.json").read_text())
     assert summary["tokens_per_source"] == expected["tokens_per_source"]
