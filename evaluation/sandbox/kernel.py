@@ -39,6 +39,9 @@ _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
 _LOCKED_FLAGS = ((8, MS_NOEXEC), (1024, 1 << 10), (2048, 1 << 11), (4096, 1 << 21))
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 
+_SYS_CLONE = {"x86_64": 56, "aarch64": 220}
+_SIGCHLD = 17
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -60,6 +63,20 @@ def _check(result: int, call: str) -> None:
 def unshare(flags: int) -> None:
     """Give the caller (or, for pids, its next child) new namespaces."""
     _check(_libc.unshare(flags), f"unshare({flags:#x})")
+
+
+def fork_into(flags: int) -> int:
+    """fork(2) whose child stands in new namespaces; with a pid namespace it is that one's pid 1.
+
+    The caller must have one thread only: no at-fork handlers run.
+    """
+    number = _SYS_CLONE.get(os.uname().machine)
+    if number is None:
+        raise OSError(38, f"clone: unknown on {os.uname().machine}")
+    zero = ctypes.c_ulong(0)
+    pid: int = _libc.syscall(number, ctypes.c_ulong(flags | _SIGCHLD), zero, zero, zero, zero)
+    _check(pid, f"clone({flags:#x})")
+    return pid
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
