@@ -92,6 +92,8 @@ class Runner:
         while len(self._buffer) < count:
             try:
                 part = self._channel.recv(1 << 18)
+            except TimeoutError:
+                raise self._gone("no answer in time") from None
             except OSError:
                 part = b""
             if not part:
@@ -210,6 +212,7 @@ def _serve(control: socket.socket) -> None:
         header = json.loads(server.read_exactly(control, length))
         parts = [server.read_exactly(control, size) for size in header["parts"]]
         with socket.socket(fileno=descriptors[0]) as channel:
+            channel.settimeout(header["stall_seconds"])
             peer = Runner(channel, header["value_bytes"])
             work = judge_pairs if header["kind"] == "pairs" else judge_test
             verdict = work(header, parts, peer)
@@ -225,7 +228,6 @@ def main() -> None:
         proc_fd = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
         os.dup2(proc_fd, runner.PROC_FD)
         spare_uid = server.enter_level(config)
-        runner.prepare_interpreter(config, isolated=config["level"] != "container")
         limits = Limits(
             cpu_seconds=_CPU_SECONDS, memory_bytes=_MEMORY_BYTES, file_bytes=1, processes=4
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -28,7 +29,6 @@ MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
-PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 
@@ -39,10 +39,13 @@ _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
 _LOCKED_FLAGS = ((8, MS_NOEXEC), (1024, 1 << 10), (2048, 1 << 11), (4096, 1 << 21))
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 
-_SYS_CLONE = {"x86_64": 56, "aarch64": 220}
-_SIGCHLD = 17
+_CLONE_VM = 0x00000100
+_STACK_BYTES = 64 * 1024
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_PAUSE = ctypes.cast(_libc.pause, ctypes.c_void_p)
+_STACK = ctypes.create_string_buffer(_STACK_BYTES)
+_STACK_TOP = ctypes.c_void_p((ctypes.addressof(_STACK) + _STACK_BYTES - 64) & ~0xF)
 
 
 class _MountAttr(ctypes.Structure):
@@ -65,18 +68,25 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), f"unshare({flags:#x})")
 
 
-def fork_into(flags: int) -> int:
-    """fork(2) whose child stands in new namespaces; with a pid namespace it is that one's pid 1.
+def spawn_keeper(flags: int) -> int:
+    """Start a process that sleeps in new namespaces and does nothing else; its process id.
 
-    The caller must have one thread only: no at-fork handlers run.
+    As pid 1 of a new pid namespace it takes in orphans (the kernel reaps them, since it ignores
+    SIGCHLD), and killing it kills everything there. It shares the caller's memory and so costs next
+    to nothing; it runs nothing but pause(2). At most one may live at a time.
     """
-    number = _SYS_CLONE.get(os.uname().machine)
-    if number is None:
-        raise OSError(38, f"clone: unknown on {os.uname().machine}")
-    zero = ctypes.c_ulong(0)
-    pid: int = _libc.syscall(number, ctypes.c_ulong(flags | _SIGCHLD), zero, zero, zero, zero)
-    _check(pid, f"clone({flags:#x})")
-    return pid
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        pid: int = _libc.clone(_PAUSE, _STACK_TOP, flags | _CLONE_VM | signal.SIGCHLD, None)
+        _check(pid, f"clone({flags:#x})")
+        return pid
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
+
+
+def enter_pid_namespace(descriptor: int) -> None:
+    """Let the caller's next children be born in the pid namespace of a process or of a ns file."""
+    _check(_libc.setns(descriptor, CLONE_NEWPID), "setns(pid)")
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
@@ -126,11 +136,8 @@ def prctl(option: int, value: int) -> None:
 
 
 def drop_capabilities() -> None:
-    """Empty the bounding, permitted, effective and inheritable sets for good."""
-    for capability in range(64):
-        zero = ctypes.c_ulong(0)
-        if _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), zero, zero, zero) < 0:
-            break  # EINVAL: past the last capability; EPERM: we hold none that could come back
+    """Empty the permitted, effective and inheritable sets; no_new_privs keeps them empty."""
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     empty = (ctypes.c_uint32 * 6)()
     _check(_libc.capset(ctypes.byref(header), ctypes.byref(empty)), "capset")

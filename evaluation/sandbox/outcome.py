@@ -64,6 +64,11 @@ class Limits:
                 raise ValueError(f"Limits.{name} must be above 0, found {value!r}")
 
     @property
+    def stall_seconds(self) -> float:
+        """How long, by the clock on the wall, one call may take: a backstop as well."""
+        return max(3.0, 5.0 * self.input_cpu_seconds)
+
+    @property
     def wall_limit_seconds(self) -> float:
         """The wall-clock backstop in force, seconds."""
         if self.wall_seconds is not None:

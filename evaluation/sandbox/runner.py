@@ -25,6 +25,7 @@ import resource
 import signal
 import struct
 import sys
+import time
 import traceback
 import types
 from collections.abc import Callable
@@ -41,6 +42,7 @@ _FILE_NAME = "<program>"
 _TEST_NAME = "<test>"
 _COUNT = "_assert_held"
 _FLUSH_BYTES = 32 * 1024
+_FLUSH_SECONDS = 0.2
 
 
 def start(
@@ -131,14 +133,17 @@ def prepare_interpreter(config: dict[str, Any], *, isolated: bool) -> None:
 def _calls(header: dict[str, Any], parts: list[bytes]) -> None:
     """Modes `calls` and `remote`."""
     read, write, leave, encode = os.read, os.write, os._exit, wire.encode
+    clock, last = time.monotonic, [time.monotonic()]
     arm, seconds, room = signal.setitimer, header["input_cpu_seconds"], header["value_bytes"]
 
     def send(status: bytes, data: bytes, keep: bytearray | None = None) -> None:
         frame = status + struct.pack(">I", len(data)) + data
         if keep is not None:
             keep += frame
-            if len(keep) < _FLUSH_BYTES:
+            now = clock()
+            if len(keep) < _FLUSH_BYTES and now - last[0] < _FLUSH_SECONDS:
                 return
+            last[0] = now
             frame = bytes(keep)
             keep.clear()
         while frame:

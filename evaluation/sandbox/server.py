@@ -1,9 +1,10 @@
 """The fork server: one process that prepared the namespaces, and two short-lived ones per program.
 
-server (limits, pipes, clock) -> reaper (pid 1 of its own pid namespace) -> program. Killing the
-reaper kills everything the program started, daemons included. The server never sees a program: its
-text goes through a pipe of its own straight to the last process, so nothing of one program is left
-in memory for the next. Started by supervisor.py with only the standard library in reach.
+The keeper is pid 1 of the program's own pid namespace: it only sleeps, and killing it kills
+everything the program started, daemons included. The program is forked from here into that
+namespace. The server never sees a program: its text goes through a pipe of its own straight to the
+last process, so nothing of one program is left in memory for the next. Started by supervisor.py
+with only the standard library in reach.
 
 Conversation on descriptor 0, a socket: b"R", length, JSON header, with descriptors attached (the
 payload's pipe, then the data socket where the mode has one); b"S" stops the program that runs. The
@@ -17,6 +18,7 @@ import fcntl
 import gc
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -33,7 +35,7 @@ from evaluation.sandbox.outcome import DRAIN_BYTES, RESULT_BYTES, STDERR_TAIL_BY
 
 _SPARE_UID_BASE = 0x70000000
 _WATCH_MILLISECONDS = 20  # how often memory is summed where no cgroup does it
-_PIPES = ("stdout", "stderr", "verdict", "status", "nonce")
+_PIPES = ("stdout", "stderr", "verdict", "nonce")
 
 
 class Server:
@@ -46,6 +48,7 @@ class Server:
         self.watched = self.level != "strict"
         self.control = socket.socket(fileno=0)
         self.proc_fd = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
+        self.pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY)
         self.readable: list[str] = config["readable"]
         self.spare_uid = enter_level(config)
         runner.prepare_interpreter(config, isolated=self.isolated)
@@ -89,29 +92,27 @@ class Server:
         pipes = {name: os.pipe() for name in _PIPES}
         os.write(pipes["nonce"][1], header["nonce"].encode())
         started = time.monotonic()
-        flags = kernel.CLONE_NEWPID | kernel.CLONE_NEWNS if self.isolated else 0
-        reaper = kernel.fork_into(flags) if flags else os.fork()
-        if reaper == 0:
-            self._reap(header, descriptors, pipes)
+        tree = _Tree(self.isolated, self.proc_fd, self.pid_namespace)
+        program = os.fork()
+        if program == 0:
+            self._become_program(header, descriptors, pipes)
+        tree.started(program)
         for descriptor in (*descriptors, *pipes["nonce"]):
             os.close(descriptor)
-        names = {}
-        for name in _PIPES[:4]:
+        names = {tree.pidfd: ""}
+        for name in _PIPES[:3]:
             os.close(pipes[name][1])
             names[pipes[name][0]] = name
-        tree = _Tree(reaper, self.isolated, self.proc_fd)
         kept, reason = self._drain(names, limits, tree, started + limits["wall_seconds"])
-        wall_seconds = time.monotonic() - started
-        ending = json.loads(kept["status"]) if kept["status"] else {}
         return {
             "stopped": reason,
             "stdout": kept["stdout"].decode("utf-8", "replace"),
             "stderr": kept["stderr"].decode("utf-8", "replace"),
             "verdict": kept["verdict"].decode("utf-8", "replace"),
-            "wall_seconds": wall_seconds,
-            "cpu_seconds": max(tree.cpu_seconds, ending.get("cpu_seconds", 0.0)),
-            "code": ending.get("code"),
-            "failed": ending.get("failed", ""),
+            "wall_seconds": time.monotonic() - started,
+            "cpu_seconds": tree.cpu_seconds,
+            "code": tree.code,
+            "failed": "",
         }
 
     def _drain(
@@ -123,7 +124,7 @@ class Server:
         for descriptor in names:
             poll.register(descriptor, select.POLLIN)
         kept = {name: b"" for name in names.values()}
-        room = {"stdout": limits["output_bytes"], "verdict": RESULT_BYTES, "status": 4096}
+        room = {"stdout": limits["output_bytes"], "verdict": RESULT_BYTES}
         drained, reason = 0, ""
         while names:
             left = deadline - time.monotonic()
@@ -135,7 +136,7 @@ class Server:
                 tree.kill()
             wait = max(0.0, left) * 1000 + 1
             wait = min(wait, _WATCH_MILLISECONDS) if self.watched else wait
-            for descriptor, event in poll.poll(wait if tree.alive else None):
+            for descriptor, _ in poll.poll(wait if tree.alive else None):
                 if descriptor == 0:
                     told = self.control.recv(1)
                     tree.kill()
@@ -144,13 +145,12 @@ class Server:
                     reason = reason or "stopped"
                     continue
                 name = names[descriptor]
-                data = os.read(descriptor, 65536)
+                # the program has ended: what is left of its tree goes now
+                data = os.read(descriptor, 65536) if name else tree.kill()
                 if not data:
                     poll.unregister(descriptor)
                     os.close(descriptor)
                     del names[descriptor]
-                    if name == "status":  # the reaper is done: what is left of the tree goes now
-                        tree.kill()
                     continue
                 if name == "stderr":
                     kept[name] = (kept[name] + data)[-STDERR_TAIL_BYTES:]
@@ -161,45 +161,18 @@ class Server:
                 if tree.alive and drained > DRAIN_BYTES:
                     reason = "output_limit"
                     tree.kill()
-            del event
         tree.kill()
         return kept, reason
-
-    def _reap(
-        self, header: dict[str, Any], descriptors: list[int], pipes: dict[str, tuple[int, int]]
-    ) -> None:
-        """Reaper, pid 1 of the program's tree: start the program, wait, tell, take all down."""
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-        status_fd = pipes["status"][1]
-        try:
-            if self.isolated:
-                view.mount_scratch(header["limits"]["scratch_bytes"])
-            program = os.fork()
-            if program == 0:
-                self._become_program(header, descriptors, pipes)
-            for descriptor in [end for ends in pipes.values() for end in ends] + [0, *descriptors]:
-                if descriptor != status_fd:
-                    with contextlib.suppress(OSError):
-                        os.close(descriptor)
-            while True:
-                pid, status, usage = os.wait4(-1, 0)
-                if pid == program:
-                    break
-            told: dict[str, Any] = {
-                "code": os.waitstatus_to_exitcode(status),
-                "cpu_seconds": usage.ru_utime + usage.ru_stime,
-            }
-        except OSError as error:
-            told = {"failed": str(error)}
-        os.write(status_fd, json.dumps(told).encode())
-        os._exit(0)
 
     def _become_program(
         self, header: dict[str, Any], descriptors: list[int], pipes: dict[str, tuple[int, int]]
     ) -> None:
         try:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             os.setsid()
+            if self.isolated:
+                kernel.unshare(kernel.CLONE_NEWNS)
+                view.mount_scratch(header["limits"]["scratch_bytes"])
             null = os.open("/dev/null", os.O_RDWR)
             ends = [null, pipes["stdout"][1], pipes["stderr"][1]]
             if header["mode"] in ("calls", "remote"):
@@ -223,32 +196,58 @@ class Server:
 
 
 class _Tree:
-    """The processes of one program."""
+    """The processes of one program, and where they are born."""
 
-    def __init__(self, reaper: int, isolated: bool, proc_fd: int) -> None:
-        self.reaper, self.isolated, self.proc_fd = reaper, isolated, proc_fd
-        self.alive = True
-        self.cpu_seconds = 0.0
+    def __init__(self, isolated: bool, proc_fd: int, own_namespace: int) -> None:
+        self.proc_fd, self.own_namespace = proc_fd, own_namespace
+        self.keeper = 0
+        self.alive, self.cpu_seconds = True, 0.0
+        self.code: int | None = None
+        if isolated:
+            self.keeper = kernel.spawn_keeper(kernel.CLONE_NEWPID)
+            descriptor = os.pidfd_open(self.keeper)
+            kernel.enter_pid_namespace(descriptor)
+            os.close(descriptor)
 
-    def kill(self) -> None:
-        """Kill everything and take the CPU time it used."""
+    def started(self, program: int) -> None:
+        """The program is there; what the server starts next is not born beside it."""
+        self.program = program
+        self.pidfd = os.pidfd_open(program)
+        if self.keeper:
+            kernel.enter_pid_namespace(self.own_namespace)
+
+    def kill(self) -> bytes:
+        """Kill everything, take the CPU time it used and the program's exit code."""
         if not self.alive:
-            return
+            return b""
         self.alive = False
-        os.kill(self.reaper, signal.SIGKILL)
-        _, _, usage = os.wait4(self.reaper, 0)
-        self.cpu_seconds = usage.ru_utime + usage.ru_stime
-        while not self.isolated and (pids := self._children(os.getpid())):
+        ended, status, usage = os.wait4(self.program, os.WNOHANG)
+        if self.keeper:
+            os.kill(self.keeper, signal.SIGKILL)
+        elif not ended:
+            os.kill(self.program, signal.SIGKILL)
+        if not ended:
+            _, status, usage = os.wait4(self.program, 0)
+        self.code = os.waitstatus_to_exitcode(status)
+        self._count(usage)
+        if self.keeper:
+            _, _, usage = os.wait4(self.keeper, 0)
+            self._count(usage)
+        while not self.keeper and (pids := self._children(os.getpid())):
             # without a pid namespace everything re-parents to us: kill until nothing is left
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)
             for pid in pids:
                 _, _, usage = os.wait4(pid, 0)
-                self.cpu_seconds += usage.ru_utime + usage.ru_stime
+                self._count(usage)
+        return b""
+
+    def _count(self, usage: resource.struct_rusage) -> None:
+        self.cpu_seconds += usage.ru_utime + usage.ru_stime
 
     def memory_bytes(self) -> int:
         """Memory that the tree holds, shared pages by their share."""
-        total, todo = 0, [self.reaper]
+        total, todo = 0, [self.program]
         while todo:
             pid = todo.pop()
             todo += self._children(pid)

@@ -47,6 +47,15 @@ _TIME_SIGNALS = (-24, -27)  # SIGXCPU, SIGPROF
 _MARGIN_SECONDS = 10.0  # past a program's wall limit, before judge or server count as stuck
 _LEAVE_SECONDS = 1.0  # for a runner to leave by itself after its last answer
 _START_SECONDS = 120.0
+# packages as bare folders: what their __init__ imports for callers is not needed over there
+_BOOT = """
+import sys, types
+for name in ("evaluation", "evaluation.sandbox", "evaluation.judging"):
+    package = sys.modules[name] = types.ModuleType(name)
+    package.__path__ = [{root!r} + "/" + name.replace(".", "/")]
+from evaluation.sandbox import {module}
+{module}.main()
+"""
 
 
 class Process:
@@ -56,10 +65,7 @@ class Process:
         self.owner = os.getpid()
         ours, theirs = socket.socketpair()
         self._socket = ours
-        boot = (
-            f"import sys; sys.path.insert(0, {str(PACKAGE_ROOT)!r}); "
-            f"from evaluation.sandbox import {module}; del sys.path[0]; {module}.main()"
-        )
+        boot = _BOOT.format(root=str(PACKAGE_ROOT), module=module)
         # -s -P -S and an environment of our own isolate as -I does, but keep the fixed hash seed
         command = [view.interpreter(), "-s", "-P", "-S", "-B", "-X", "utf8", "-c", boot]
         environment = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -289,6 +295,7 @@ class Worker:
         judged |= {
             "parts": [len(part) for part in judged_parts],
             "value_bytes": limits.value_bytes,
+            "stall_seconds": min(limits.wall_limit_seconds, limits.stall_seconds),
         }
         ours, theirs = socket.socketpair()
         with ours, theirs:
@@ -309,8 +316,10 @@ class Worker:
         status: Status = "ok"
         if not passed:
             status = "wrong"
-            if verdict["gone"]:
-                status = _ended(answer, limits, ran=verdict["gone"] not in ("the program ended",))
+            if verdict["gone"] == "no answer in time":
+                status = "timeout"
+            elif verdict["gone"]:
+                status = _ended(answer, limits, ran=verdict["gone"] != "the program ended")
             elif not verdict["error"].startswith(("input", "AssertionError")):
                 status = "error"
         return self._outcome(
