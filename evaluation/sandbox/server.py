@@ -173,6 +173,8 @@ class Server:
             if self.isolated:
                 kernel.unshare(kernel.CLONE_NEWNS)
                 view.mount_scratch(header["limits"]["scratch_bytes"])
+                if self.profile == "native":
+                    view.mount_proc()
             null = os.open("/dev/null", os.O_RDWR)
             ends = [null, pipes["stdout"][1], pipes["stderr"][1]]
             if header["mode"] in ("calls", "remote"):

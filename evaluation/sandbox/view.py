@@ -7,6 +7,7 @@ checkout, the lake and the host's temporary folders are not hidden: they are nev
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable
@@ -83,6 +84,16 @@ def mount_scratch(scratch_bytes: int) -> None:
     options = f"mode=1777,size={scratch_bytes},nr_inodes=4096"
     kernel.mount("scratch", SCRATCH, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
     os.chdir(SCRATCH)
+
+
+def mount_proc() -> None:
+    """Mount a /proc that shows this pid namespace's own processes only; compilers look there.
+
+    A container that covers parts of its own /proc may refuse; most tools do without.
+    """
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    with contextlib.suppress(OSError):
+        kernel.mount("proc", "/proc", "proc", flags, "hidepid=2")
 
 
 def _workplace(sources: list[Path]) -> str:
