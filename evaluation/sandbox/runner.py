@@ -5,7 +5,8 @@ This runs in the last process of the chain, after its pid tree and scratch folde
 the data socket; both answer with values as data (wire.py) and know nothing of what is expected.
 `program` executes a source and its own tests in one process: the nonce waits unread in a pipe and
 is only read after the last line, the verdict goes out on a descriptor of its own, executed asserts
-are counted: an "in-process" grade. `command` executes another program.
+are counted: an "in-process" grade. `command` executes another program. What goes wrong before that
+is told on a descriptor that no program ever has.
 
 Frames on the data socket, runner to judge: status byte, length, bytes. Judge to runner (remote):
 length, then marshal of (name, args, kwargs); the judge is trusted.
@@ -35,7 +36,7 @@ from typing import Any
 
 from evaluation.sandbox import kernel, landlock, seccomp, view, wire
 
-NONCE_FD, VERDICT_FD, PROC_FD, PAYLOAD_FD, DATA_FD = 3, 4, 5, 6, 7
+VERDICT_FD, PROC_FD, SETUP_FD, PAYLOAD_FD, DATA_FD = 3, 4, 5, 6, 7
 READY, VALUE, RAISED, BROKEN = b"r", b"v", b"x", b"b"
 _NOBODY = 65534
 _FILE_NAME = "<program>"
@@ -66,8 +67,9 @@ def start(
         address_space=header.get("address_space", True),
     )
     os.close(PROC_FD)
+    os.close(SETUP_FD)
     if mode != "program":
-        os.close(NONCE_FD)
+        os.close(VERDICT_FD)
     if mode == "command":
         _command(header)
     elif mode == "program":
@@ -228,7 +230,7 @@ def _program(source: str, test: str, result_expression: str | None) -> None:
     with contextlib.suppress(BaseException):  # a program may have closed or replaced its streams
         sys.stdout.flush()
         sys.stderr.flush()
-    data = read(NONCE_FD, 64) + text.encode()
+    data = read(DATA_FD, 64) + text.encode()
     while data:
         data = data[write(VERDICT_FD, data) :]
     leave(0)

@@ -7,7 +7,7 @@ last process, so nothing of one program is left in memory for the next. Started 
 with only the standard library in reach.
 
 Conversation on descriptor 0, a socket: b"R", length, JSON header, with descriptors attached (the
-payload's pipe, then the data socket where the mode has one); b"S" stops the program that runs. The
+payload's pipe, then the data socket or the nonce's pipe where the mode has one); b"S" stops the program that runs. The
 answer is a length and JSON.
 """
 
@@ -35,7 +35,7 @@ from evaluation.sandbox.outcome import DRAIN_BYTES, RESULT_BYTES, STDERR_TAIL_BY
 
 _SPARE_UID_BASE = 0x70000000
 _WATCH_MILLISECONDS = 20  # how often memory is summed where no cgroup does it
-_PIPES = ("stdout", "stderr", "verdict", "nonce")
+_PIPES = ("stdout", "stderr", "verdict", "setup")
 
 
 class Server:
@@ -90,17 +90,16 @@ class Server:
     def _watch(self, header: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         limits = header["limits"]
         pipes = {name: os.pipe() for name in _PIPES}
-        os.write(pipes["nonce"][1], header["nonce"].encode())
         started = time.monotonic()
         tree = _Tree(self.isolated, self.proc_fd, self.pid_namespace)
         program = os.fork()
         if program == 0:
             self._become_program(header, descriptors, pipes)
         tree.started(program)
-        for descriptor in (*descriptors, *pipes["nonce"]):
+        for descriptor in descriptors:
             os.close(descriptor)
         names = {tree.pidfd: ""}
-        for name in _PIPES[:3]:
+        for name in _PIPES:
             os.close(pipes[name][1])
             names[pipes[name][0]] = name
         kept, reason = self._drain(names, limits, tree, started + limits["wall_seconds"])
@@ -112,7 +111,7 @@ class Server:
             "wall_seconds": time.monotonic() - started,
             "cpu_seconds": tree.cpu_seconds,
             "code": tree.code,
-            "failed": "",
+            "failed": kept["setup"].decode("utf-8", "replace"),
         }
 
     def _drain(
@@ -124,7 +123,7 @@ class Server:
         for descriptor in names:
             poll.register(descriptor, select.POLLIN)
         kept = {name: b"" for name in names.values()}
-        room = {"stdout": limits["output_bytes"], "verdict": RESULT_BYTES}
+        room = {"stdout": limits["output_bytes"], "verdict": RESULT_BYTES, "setup": 4096}
         drained, reason = 0, ""
         while names:
             left = deadline - time.monotonic()
@@ -179,7 +178,7 @@ class Server:
             ends = [null, pipes["stdout"][1], pipes["stderr"][1]]
             if header["mode"] in ("calls", "remote"):
                 ends[1:] = [null, null]
-            ends += [pipes["nonce"][0], pipes["verdict"][1], self.proc_fd, *descriptors]
+            ends += [pipes["verdict"][1], self.proc_fd, pipes["setup"][1], *descriptors]
             # move everything above the targets first, so that no dup2 closes a later source
             spare = [fcntl.fcntl(fd, fcntl.F_DUPFD, 32) for fd in ends]
             for target, descriptor in enumerate(spare):
@@ -191,9 +190,9 @@ class Server:
                 spare_uid=self.spare_uid,
                 readable=self.readable,
             )
-        except BaseException as error:  # noqa: BLE001 - told to the server, nothing may escape upwards
-            text = json.dumps({"setup_failed": f"{type(error).__name__}: {error}"})
-            os.write(runner.VERDICT_FD, text.encode())
+        except BaseException as error:  # noqa: BLE001 - nothing may escape upwards
+            with contextlib.suppress(BaseException):  # closed once the program runs
+                os.write(runner.SETUP_FD, f"{type(error).__name__}: {error}".encode())
         os._exit(1)
 
 

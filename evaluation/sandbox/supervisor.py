@@ -219,10 +219,15 @@ class Worker:
     def run_program(self, job: Program) -> Outcome:
         """See jobs.Program."""
         nonce = secrets.token_hex(32)
-        header = {"mode": "program", "nonce": nonce, "result": job.result}
-        answer = self._start(
-            job.profile, header, [_text(job.source), _text(job.test)], job.limits, ()
-        )()
+        header = {"mode": "program", "result": job.result}
+        parts = [_text(job.source), _text(job.test)]
+        reading, writing = os.pipe()
+        try:  # it goes to the program's process alone, past the server
+            os.write(writing, nonce.encode())
+            answer = self._start(job.profile, header, parts, job.limits, (reading,))()
+        finally:
+            os.close(reading)
+            os.close(writing)
         verdict: str = answer["verdict"]
         report: dict[str, Any] = {}
         if verdict.startswith(nonce):
@@ -311,7 +316,7 @@ class Worker:
             judge.close()
             self._judge = None
             verdict = {"passed": False, "held": 0, "error": str(error), "gone": "judge"}
-        answer = finish(stop=not verdict["passed"])
+        answer = finish(stop=not verdict["passed"], judged=True)
         passed = verdict["passed"] is True and answer["stopped"] in ("", "stopped")
         status: Status = "ok"
         if not passed:
@@ -346,8 +351,7 @@ class Worker:
         if group is not None:
             group.limit(limits)
         allowed = asdict(limits) | {"wall_seconds": limits.wall_limit_seconds}
-        header = {"nonce": "", "result": None} | header
-        header |= {
+        header = header | {
             "limits": allowed,
             "parts": [len(part) for part in parts],
             "input_cpu_seconds": limits.input_cpu_seconds,
@@ -372,20 +376,16 @@ class Worker:
         finally:
             os.close(writing)
 
-        def finish(stop: bool = False) -> dict[str, Any]:
+        def finish(stop: bool = False, judged: bool = False) -> dict[str, Any]:
             try:
-                if stop or not server.answers_within(_LEAVE_SECONDS if descriptors else 1e6):
+                if stop or (judged and not server.answers_within(_LEAVE_SECONDS)):
                     server.send_bytes(b"S")
                 answer = server.receive(limits.wall_limit_seconds + _MARGIN_SECONDS)
             except BaseException:
                 self._drop_server(profile)
                 raise
-            verdict = answer["verdict"]
-            failed = answer["failed"]
-            if verdict.startswith('{"setup_failed"'):
-                failed = verdict[:500]
-            if failed:
-                raise SandboxError(f"the sandbox could not start a program: {failed}")
+            if answer["failed"]:
+                raise SandboxError(f"the sandbox could not start a program: {answer['failed']}")
             answer["out_of_memory"] = group is not None and group.killed_for_memory()
             return answer
 
