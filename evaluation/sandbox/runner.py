@@ -96,11 +96,8 @@ def drop_rights(
         os.setresuid(spare_uid, spare_uid, spare_uid)
     if isolated:
         _enter_user_namespace(PROC_FD)
-        kernel.drop_capabilities()
-    # a spare uid and a fresh user namespace count their processes from zero; else the count would
-    # include everything else the user runs, so the limit would only do harm
-    if isolated or spare_uid >= 0:
-        _set_limit(resource.RLIMIT_NPROC, limits["processes"])
+    kernel.drop_capabilities()
+    _set_limit(resource.RLIMIT_NPROC, limits["processes"])
     cpu_seconds = ceil(limits["cpu_seconds"])
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
     if address_space:

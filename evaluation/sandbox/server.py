@@ -51,6 +51,8 @@ class Server:
         self.pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY)
         self.readable: list[str] = config["readable"]
         self.spare_uid = enter_level(config)
+        # leaving a child's pid namespace again takes rights over our own, which real root has
+        self.may_return = not self.isolated or self.spare_uid >= 0
         runner.prepare_interpreter(config, isolated=self.isolated)
         gc.collect()
         gc.freeze()
@@ -63,7 +65,21 @@ class Server:
         while kind := self.control.recv(1):
             if kind == b"R":  # a stale b"S" is for a program that has ended by itself
                 header, descriptors = self._receive()
-                send_message(self.control, self._run(header, descriptors))
+                if self.may_return:
+                    send_message(self.control, self._run(header, descriptors))
+                else:
+                    self._run_apart(header, descriptors)
+
+    def _run_apart(self, header: dict[str, Any], descriptors: list[int]) -> None:
+        """Run in a child, which need not come back from the program's pid namespace."""
+        child = os.fork()
+        if child == 0:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            send_message(self.control, self._run(header, descriptors))
+            os._exit(0)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        os.waitpid(child, 0)
 
     def _receive(self) -> tuple[dict[str, Any], list[int]]:
         data, descriptors, _, _ = socket.recv_fds(self.control, 4, 4)
@@ -89,9 +105,13 @@ class Server:
 
     def _watch(self, header: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         limits = header["limits"]
+        if not self.isolated and self.spare_uid < 0:
+            # a spare uid and a fresh user namespace count from zero; here others count as well
+            limits["processes"] += self._threads_of_user()
         pipes = {name: os.pipe() for name in _PIPES}
         started = time.monotonic()
-        tree = _Tree(self.isolated, self.proc_fd, self.pid_namespace)
+        back = self.pid_namespace if self.may_return else -1
+        tree = _Tree(self.isolated, self.proc_fd, back)
         program = os.fork()
         if program == 0:
             self._become_program(header, descriptors, pipes)
@@ -113,6 +133,14 @@ class Server:
             "code": tree.code,
             "failed": kept["setup"].decode("utf-8", "replace"),
         }
+
+    def _threads_of_user(self) -> int:
+        count = 0
+        for name in os.listdir("/proc"):
+            with contextlib.suppress(OSError):
+                if name.isdigit() and os.stat(name, dir_fd=self.proc_fd).st_uid == os.getuid():
+                    count += len(os.listdir(f"/proc/{name}/task"))
+        return count
 
     def _drain(
         self, names: dict[int, str], limits: dict[str, Any], tree: _Tree, deadline: float
@@ -214,7 +242,7 @@ class _Tree:
         """The program is there; what the server starts next is not born beside it."""
         self.program = program
         self.pidfd = os.pidfd_open(program)
-        if self.keeper:
+        if self.keeper and self.own_namespace >= 0:
             kernel.enter_pid_namespace(self.own_namespace)
 
     def kill(self) -> bytes:
