@@ -122,8 +122,18 @@ def ground_truth(
     return found
 
 
-def job(item: Problem, truth: Truth, solution: str, limits: Limits = LIMITS) -> Pairs:
-    """One run of a solution over base and plus inputs; read it with `verdicts`."""
+def job(
+    item: Problem,
+    truth: Truth,
+    solution: str,
+    limits: Limits = LIMITS,
+    *,
+    profile: str = "packages",
+) -> Pairs:
+    """One run of a solution over base and plus inputs; read it with `verdicts`.
+
+    profile: "packages" has numpy, as EvalPlus has; "python" starts faster.
+    """
     return Pairs(
         solution,
         item.entry_point,
@@ -131,7 +141,9 @@ def job(item: Problem, truth: Truth, solution: str, limits: Limits = LIMITS) -> 
         [*truth.base, *truth.plus],
         item.compare,
         encoded=True,
+        checkpoint=len(item.base_inputs),
         limits=limits,
+        profile=profile,
     )
 
 
@@ -147,7 +159,14 @@ def jobs(
     """Two runs of a solution, over base inputs and over plus inputs alone."""
     base, plus = (
         Pairs(
-            solution, item.entry_point, inputs, values, item.compare, encoded=True, limits=limits
+            solution,
+            item.entry_point,
+            inputs,
+            values,
+            item.compare,
+            encoded=True,
+            limits=limits,
+            profile="packages",
         )
         for inputs, values in ((item.base_inputs, truth.base), (item.plus_inputs, truth.plus))
     )

@@ -21,6 +21,7 @@ class Pairs:
 
     expected: plain values, or their bytes in the form of wire.py with encoded=True. fail_fast: stop
     at the first wrong value; without it `tests_passed` counts all, and each answer is sent at once.
+    checkpoint: how many leading inputs must be counted even if a later one ends the program.
     """
 
     source: str
@@ -30,6 +31,7 @@ class Pairs:
     compare: Compare = Compare()
     fail_fast: bool = True
     encoded: bool = False
+    checkpoint: int = 0
     limits: Limits = Limits()
     profile: str = "python"
 

@@ -30,6 +30,7 @@ import time
 import traceback
 import types
 from collections.abc import Callable
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,8 @@ def prepare_interpreter(config: dict[str, Any], *, isolated: bool) -> None:
 
 def _calls(header: dict[str, Any], parts: list[bytes]) -> None:
     """Modes `calls` and `remote`."""
-    read, write, leave, encode = os.read, os.write, os._exit, wire.encode
+    read, write, leave = os.read, os.write, os._exit
+    encode = partial(wire.encode, numbers_of_numpy=b"numpy" in parts[0])
     clock, last = time.monotonic, [time.monotonic()]
     arm, seconds, room = signal.setitimer, header["input_cpu_seconds"], header["value_bytes"]
 
@@ -176,10 +178,12 @@ def _calls(header: dict[str, Any], parts: list[bytes]) -> None:
     if header["mode"] == "calls":
         function = space[header["names"][0]]
         keep = bytearray() if header["together"] else None
-        for arguments in marshal.loads(parts[1]):  # noqa: S302 - written by the supervisor
+        inputs = marshal.loads(parts[1])  # noqa: S302 - written by the supervisor
+        for place, arguments in enumerate(inputs, start=1):
             call(function, arguments, {}, keep)
-        while keep:
-            del keep[: write(DATA_FD, keep)]
+            if place in (header["checkpoint"], len(inputs)):
+                while keep:
+                    del keep[: write(DATA_FD, keep)]
         leave(0)
     while request := _read_frame(read):
         name, args, kwargs = marshal.loads(request)  # noqa: S302 - written by the judge

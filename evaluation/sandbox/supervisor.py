@@ -184,6 +184,7 @@ class Worker:
             "fail_fast": job.fail_fast,
         }
         header = {"mode": "calls", "names": [job.entry_point], "together": job.fail_fast}
+        header["checkpoint"] = job.checkpoint
         return self._judged(
             job,
             header,
@@ -203,7 +204,7 @@ class Worker:
     def run_calls(self, job: Calls) -> Outcome:
         """See jobs.Calls."""
         inputs = marshal.dumps([tuple(arguments) for arguments in job.inputs], 2)
-        header = {"mode": "calls", "names": [job.entry_point], "together": False}
+        header = {"mode": "calls", "names": [job.entry_point], "together": False, "checkpoint": 0}
         room = len(job.inputs) * (job.limits.value_bytes + 5) + 64 * 1024
         data, answer = self.converse(
             job.profile, header, [_text(job.source), inputs], job.limits, room

@@ -9,6 +9,7 @@ and opaque values are equal to nothing.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import marshal
 import struct
@@ -43,15 +44,16 @@ class Opaque:
         return f"<{self.type_name} object>"
 
 
-def encode(value: Any) -> bytes:
+def encode(value: Any, *, numbers_of_numpy: bool = False) -> bytes:
     """A value as bytes; equal plain values of equal types mostly give equal bytes.
 
-    Raises ValueError for values nested too deep.
+    numbers_of_numpy: look into every collection for them, which takes time (left to itself, marshal
+    writes their raw memory). Raises ValueError for values nested too deep.
     """
-    try:
-        return marshal.dumps(value, _VERSION)
-    except ValueError:
-        return marshal.dumps(_plain(value, 0), _VERSION)
+    if not numbers_of_numpy:
+        with contextlib.suppress(ValueError):
+            return marshal.dumps(value, _VERSION)
+    return marshal.dumps(_plain(value, 0), _VERSION)
 
 
 def decode(data: bytes) -> Any:
