@@ -30,6 +30,9 @@ _FORMAT = "1"
 # EvalPlus gives each input at least a second of the wall clock; here it is processor time. The
 # heaviest canonical solutions take several seconds in all.
 LIMITS = Limits(cpu_seconds=60, input_cpu_seconds=3, memory_bytes=2 * 1024**3)
+_LARGE = Limits(cpu_seconds=300, input_cpu_seconds=60, memory_bytes=4 * 1024**3)
+# single inputs of these take the canonical solution many seconds and hundreds of megabytes
+_LARGE_TASKS = ("Mbpp/255",)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def ground_truth(
         else:
             missing.append(item)
     jobs = (
-        Calls(p.canonical, p.entry_point, [*p.base_inputs, *p.plus_inputs], LIMITS)
+        Calls(p.canonical, p.entry_point, [*p.base_inputs, *p.plus_inputs], _LARGE)
         for p in missing
     )
     for item, outcome in zip(missing, sandbox.map(jobs), strict=True):
@@ -126,7 +129,7 @@ def job(
     item: Problem,
     truth: Truth,
     solution: str,
-    limits: Limits = LIMITS,
+    limits: Limits | None = None,
     *,
     profile: str = "packages",
 ) -> Pairs:
@@ -142,9 +145,14 @@ def job(
         item.compare,
         encoded=True,
         checkpoint=len(item.base_inputs),
-        limits=limits,
+        limits=limits or limits_of(item),
         profile=profile,
     )
+
+
+def limits_of(item: Problem) -> Limits:
+    """What a solution of this problem may use."""
+    return _LARGE if item.task_id in _LARGE_TASKS else LIMITS
 
 
 def verdicts(item: Problem, outcome: Outcome) -> tuple[bool, bool]:
@@ -154,7 +162,7 @@ def verdicts(item: Problem, outcome: Outcome) -> tuple[bool, bool]:
 
 
 def jobs(
-    item: Problem, truth: Truth, solution: str, limits: Limits = LIMITS
+    item: Problem, truth: Truth, solution: str, limits: Limits | None = None
 ) -> tuple[Pairs, Pairs]:
     """Two runs of a solution, over base inputs and over plus inputs alone."""
     base, plus = (
@@ -165,7 +173,7 @@ def jobs(
             values,
             item.compare,
             encoded=True,
-            limits=limits,
+            limits=limits or limits_of(item),
             profile="packages",
         )
         for inputs, values in ((item.base_inputs, truth.base), (item.plus_inputs, truth.plus))

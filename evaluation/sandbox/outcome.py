@@ -43,7 +43,7 @@ class Limits:
     memory_bytes: memory of the whole process tree, scratch folder included, where the level has a
         cgroup or a watcher; for Python and compiled programs the address space of each process too.
     output_bytes: how much of stdout is kept; the rest is drained up to 8 MiB, then the program is
-        killed. value_bytes: largest encoded value that one call may return. file_bytes: largest
+        killed. value_bytes: an encoded value longer than this travels as its digest only. file_bytes: largest
     single file. scratch_bytes: the whole scratch folder. processes: processes and threads that
     may live at once.
     """

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import marshal
 import struct
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -22,6 +23,7 @@ from typing import Any
 _VERSION = 2
 _MAX_DEPTH = 150
 _TAG = "\0"
+_DIGEST = b"\0sha256"
 _OPAQUE = "\0opaque"
 
 
@@ -62,6 +64,11 @@ def decode(data: bytes) -> Any:
     if end != len(data):
         raise WireError(f"{len(data) - end} bytes after the value")
     return value
+
+
+def digest(data: bytes) -> bytes:
+    """What stands for a value that is too long to travel: no value itself, it can only be equal."""
+    return _DIGEST + hashlib.sha256(data).digest()
 
 
 def is_opaque(data: bytes) -> bool:
