@@ -1,10 +1,10 @@
 """HumanEval+ and MBPP+ as EvalPlus 0.3.1 judges them, with every comparison outside the program.
 
-A problem has base and plus inputs. What is expected is what the canonical solution returns, run once
-in the sandbox and kept by hash. Facts taken from EvalPlus: the inputs of MBPP that JSON could not
-hold (tuples, sets, complex numbers), tolerances, and tasks with several right answers. Unlike there,
-a tolerance once taken for a float does not stay for later inputs, and HumanEval/32 (`find_zero`),
-which its bookkeeping can never pass, is judged as meant.
+A problem has base and plus inputs. What is expected is what the canonical solution returns, run
+once in the sandbox and kept by hash. Facts taken from EvalPlus: the inputs of MBPP that JSON could
+not hold (tuples, sets, complex numbers), tolerances, and tasks with several right answers. Unlike
+there, a tolerance once taken for a float does not stay for later inputs, and HumanEval/32
+(`find_zero`), which its bookkeeping can never pass, is judged as meant.
 """
 
 from __future__ import annotations
@@ -113,8 +113,7 @@ def ground_truth(
         else:
             missing.append(item)
     jobs = (
-        Calls(p.canonical, p.entry_point, [*p.base_inputs, *p.plus_inputs], _LARGE)
-        for p in missing
+        Calls(p.canonical, p.entry_point, [*p.base_inputs, *p.plus_inputs], _LARGE) for p in missing
     )
     for item, outcome in zip(missing, sandbox.map(jobs), strict=True):
         values = tuple(_expected(item, outcome))
@@ -271,8 +270,11 @@ def _set_or_dict(value: Any) -> Any:
 # by task number: JSON has lists where the task means tuples, sets or complex numbers
 _CONVERSIONS: dict[int, _Convert] = {
     **dict.fromkeys(
-        (2, 116, 132, 143, 222, 261, 273, 394, 399, 421, 424)
-        + (429, 470, 560, 579, 596, 616, 630, 726, 740, 744, 809),
+        (2, 116, 132, 143, 222, 261, 273, 394, 399, 421, 424),
+        _each(tuple),
+    ),
+    **dict.fromkeys(
+        (429, 470, 560, 579, 596, 616, 630, 726, 740, 744, 809),
         _each(tuple),
     ),
     **dict.fromkeys(

@@ -3,9 +3,9 @@
 Three roles in three kinds of process. The supervisor (this one) hands out jobs. The judge holds the
 expected values and the benchmark's tests and runs no model code. The runner executes model code and
 gives back plain data; it knows no expected value, so nothing in its reach can be forged but its own
-answers. Runners come from warm fork servers, have namespaces, a read-only file view, a small scratch
-folder, an empty environment, hard limits, a system-call filter and Landlock, and are killed as a
-whole tree. See jobs.py for what can be asked, docs/sandbox.md for levels and measurements.
+answers. Runners come from warm fork servers, have namespaces, a read-only file view, a small
+scratch folder, an empty environment, hard limits, a system-call filter and Landlock, and are killed
+as a whole tree. See jobs.py for what can be asked, docs/sandbox.md for levels and measurements.
 
 >>> from evaluation.sandbox import Pairs, Sandbox
 >>> job = Pairs("def add(a, b):\\n    return a + b", "add", inputs=[(1, 2)], expected=[3])

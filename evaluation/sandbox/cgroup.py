@@ -44,8 +44,7 @@ class Group:
     def limit(self, limits: Limits) -> None:
         """Put limits in force; cheap when they are in force already."""
         if self._set is not None and (
-            (self._set.memory_bytes, self._set.processes)
-            == (limits.memory_bytes, limits.processes)
+            (self._set.memory_bytes, self._set.processes) == (limits.memory_bytes, limits.processes)
         ):
             return
         total = limits.memory_bytes + _SERVER_BYTES

@@ -52,7 +52,9 @@ class _Compiled:
 def run_command(worker: Worker, job: Command) -> Outcome:
     """See jobs.Command. Raises SandboxError where the language has no toolchain."""
     tools = _toolchain(job.language)
-    given = {name: (text.encode("utf-8", "surrogatepass"), False) for name, text in job.files.items()}
+    given = {
+        name: (text.encode("utf-8", "surrogatepass"), False) for name, text in job.files.items()
+    }
     for name in given:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:

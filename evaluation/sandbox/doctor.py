@@ -32,4 +32,5 @@ def report() -> Iterator[str]:
         yield f"level in force: none: {error}"
     yield "languages:"
     for name, found in toolchains().items():
-        yield f"  {name:5} {found.missing and '-- ' + found.missing or found.version or 'present'}"
+        missing = f"-- {found.missing}" if found.missing else ""
+        yield f"  {name:5} {missing or found.version or 'present'}"

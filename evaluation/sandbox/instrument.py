@@ -38,7 +38,7 @@ def _c_family(includes: str) -> Callable[[str, str], str]:
     )
     proof = (
         "\n{ char line[128]; if (!fgets(line, sizeof line, stdin)) abort(); "
-        'for (char *c = line; *c; ++c) if (*c == 10) *c = 0; '
+        "for (char *c = line; *c; ++c) if (*c == 10) *c = 0; "
         f'if (held_{_HEX}) fprintf(stderr, "\\n%s held\\n", line); }}\n'
     )
 

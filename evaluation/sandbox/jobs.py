@@ -28,11 +28,11 @@ class Pairs:
     entry_point: str
     inputs: Sequence[Sequence[Any]]
     expected: Sequence[Any]
-    compare: Compare = Compare()
+    compare: Compare = Compare()  # noqa: RUF009 - frozen
     fail_fast: bool = True
     encoded: bool = False
     checkpoint: int = 0
-    limits: Limits = Limits()
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
     profile: str = "python"
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class RemoteTest:
     test: str
     names: Sequence[str]
     prelude: str = ""
-    limits: Limits = Limits()
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
     profile: str = "python"
 
 
@@ -64,7 +64,7 @@ class Calls:
     source: str
     entry_point: str
     inputs: Sequence[Sequence[Any]]
-    limits: Limits = Limits()
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
     profile: str = "python"
 
 
@@ -72,16 +72,17 @@ class Calls:
 class Program:
     """Execute a Python program, then `test` in the same module: an in-process verdict.
 
-    The asserts of `test` are counted as they hold; those that stand at its top level, or directly in
-    a function called from there, must all have been reached. result: an expression evaluated after
-    the last line; its value, if JSON can hold it, becomes Outcome.result. profile: "python" (the
-    standard library) or "packages" (this environment's packages too).
+    The asserts of `test` are counted as they hold; those that stand at its top level, or directly
+    in a function called from there, must all have been reached. result: an expression evaluated
+    after the last line; its value, if JSON can hold it, becomes Outcome.result. profile: "python"
+    (the standard library), "doctests" (the same, with doctest at hand), or "packages" (this
+    environment's packages too, numpy at hand).
     """
 
     source: str
     test: str = ""
     result: str | None = None
-    limits: Limits = Limits()
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
     profile: str = "python"
 
 
@@ -97,7 +98,7 @@ class Command:
     stdin: str = ""
     arguments: Sequence[str] = ()
     files: Mapping[str, str] = field(default_factory=dict)
-    limits: Limits = Limits()
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class LanguageTest:
     language: str
     source: str
     test: str
-    limits: Limits = Limits()
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
 
 
 Job = Pairs | RemoteTest | Calls | Program | Command | LanguageTest

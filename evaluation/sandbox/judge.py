@@ -3,7 +3,7 @@
 It talks to the runner over a socket of its own, reads values as data, and compares them here, where
 no object of the model exists. A benchmark's own test code runs here as well, with a stand-in for
 each function of the model: calling one sends the arguments over and gives back plain data. The
-judge has no network and no files beyond the interpreter; its supervisor ends it when it is too slow.
+judge has no network and no files beyond the interpreter; its supervisor ends it if it is too slow.
 
 Jobs on descriptor 0: length, JSON header with the runner's socket attached, payload. The verdict is
 a length and JSON.
@@ -110,8 +110,8 @@ class Runner:
 
 def judge_pairs(header: dict[str, Any], parts: list[bytes], peer: Runner) -> dict[str, Any]:
     """Compare each answer with the expected one; the verdict."""
-    expected: list[bytes] = marshal.loads(parts[0])  # noqa: S302 - written by the supervisor
-    inputs = marshal.loads(parts[1]) if parts[1] else None  # noqa: S302
+    expected: list[bytes] = marshal.loads(parts[0])
+    inputs = marshal.loads(parts[1]) if parts[1] else None
     compare = Compare(**header["compare"])
     passed, error = 0, ""
     try:

@@ -43,6 +43,8 @@ _CLONE_VM = 0x00000100
 _STACK_BYTES = 64 * 1024
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_CAPABILITY_HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, the caller
+_NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
 _PAUSE = ctypes.cast(_libc.pause, ctypes.c_void_p)
 _STACK = ctypes.create_string_buffer(_STACK_BYTES)
 _STACK_TOP = ctypes.c_void_p((ctypes.addressof(_STACK) + _STACK_BYTES - 64) & ~0xF)
@@ -138,9 +140,7 @@ def prctl(option: int, value: int) -> None:
 def drop_capabilities() -> None:
     """Empty the permitted, effective and inheritable sets; no_new_privs keeps them empty."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    empty = (ctypes.c_uint32 * 6)()
-    _check(_libc.capset(ctypes.byref(header), ctypes.byref(empty)), "capset")
+    _check(_libc.capset(_CAPABILITY_HEADER, _NO_CAPABILITIES), "capset")
 
 
 def set_hostname(name: str) -> None:

@@ -23,10 +23,6 @@ Status = Literal[
     "compile_error",
 ]
 
-STDERR_TAIL_BYTES = 8 * 1024
-DRAIN_BYTES = 8 * 1024 * 1024
-RESULT_BYTES = 1024 * 1024
-
 
 class SandboxError(RuntimeError):
     """The sandbox itself cannot do its duty (never: the program failed)."""
@@ -43,9 +39,9 @@ class Limits:
     memory_bytes: memory of the whole process tree, scratch folder included, where the level has a
         cgroup or a watcher; for Python and compiled programs the address space of each process too.
     output_bytes: how much of stdout is kept; the rest is drained up to 8 MiB, then the program is
-        killed. value_bytes: an encoded value longer than this travels as its digest only. file_bytes: largest
-    single file. scratch_bytes: the whole scratch folder. processes: processes and threads that
-    may live at once.
+        killed. value_bytes: an encoded value longer than this travels as its digest only.
+    file_bytes: largest single file. scratch_bytes: the whole scratch folder.
+    processes: processes and threads that may live at once.
     """
 
     cpu_seconds: float = 3.0

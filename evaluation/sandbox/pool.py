@@ -151,10 +151,15 @@ def run_programs(
     result: str | None = None,
     level: Level | None = None,
 ) -> Iterator[Outcome]:
-    """Run Python programs that carry their own asserts, on workers shared by the whole process."""
+    """Run Python programs that carry their own asserts, on workers shared by the whole process.
+
+    doctest is at hand for those that use it.
+    """
     sandbox = Sandbox(level, workers=workers)
     sandbox._pool = SHARED
-    return sandbox.map(Program(source, result=result, limits=limits) for source in sources)
+    return sandbox.map(
+        Program(source, result=result, limits=limits, profile="doctests") for source in sources
+    )
 
 
 def run_program(
@@ -164,5 +169,5 @@ def run_program(
     result: str | None = None,
     level: Level | None = None,
 ) -> Outcome:
-    """Run one Python program that carries its own asserts; `passed` when its last line was reached."""
+    """Run one Python program that carries its own asserts; `passed`: its last line was reached."""
     return next(run_programs([source], limits=limits, workers=1, result=result, level=level))

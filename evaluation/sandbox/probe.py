@@ -1,10 +1,10 @@
 """The sandbox tests itself before it is trusted: small attacks, each of which must fail.
 
 Once per process and level it is attacked from inside: read a file of the parent, write outside the
-scratch folder, connect, find environment variables, take too much memory in one process and in many,
-start too many processes, signal the parent, leave a daemon, mount, claim success by exit status. One
-success, and nothing is run at all at that level. A weaker level than `strict` is taken only when its
-name is given, by the caller or by COOKBOOK_SANDBOX, and stands in every outcome.
+scratch folder, connect, find environment variables, take too much memory in one process and in
+many, start too many processes, signal the parent, leave a daemon, mount, claim success by exit
+status. One success, and nothing is run at all at that level. A weaker level than `strict` is taken
+only when its name is given, by the caller or by COOKBOOK_SANDBOX, and stands in every outcome.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ _MEANING: dict[Level, str] = {
 }
 _REMEDY: dict[Level, str] = {
     "strict": (
-        "It needs mount, pid, network, ipc and user namespaces and a writable control group: run as "
-        "root, or allow unprivileged user namespaces (sysctl user.max_user_namespaces and "
+        "It needs mount, pid, network, ipc and user namespaces and a writable control group: run "
+        "as root, or allow unprivileged user namespaces (sysctl user.max_user_namespaces and "
         "kernel.apparmor_restrict_unprivileged_userns=0), or start the container with --cap-add "
         f"SYS_ADMIN --security-opt seccomp=unconfined; or set {SETTING}=user to go on without "
         f"a control group, or {SETTING}=container to go on without namespaces inside a container; "

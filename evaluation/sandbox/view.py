@@ -86,6 +86,12 @@ def mount_scratch(scratch_bytes: int) -> None:
     os.chdir(SCRATCH)
 
 
+def umount_scratch() -> None:
+    """Let the scratch folder go, with all that is in it, once every process of the program died."""
+    os.chdir("/")
+    kernel.umount(SCRATCH)
+
+
 def mount_proc() -> None:
     """Mount a /proc that shows this pid namespace's own processes only; compilers look there.
 

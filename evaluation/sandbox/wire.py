@@ -10,14 +10,11 @@ and opaque values are equal to nothing.
 from __future__ import annotations
 
 import contextlib
-import datetime
-import hashlib
 import marshal
 import struct
+import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 _VERSION = 2
@@ -68,6 +65,8 @@ def decode(data: bytes) -> Any:
 
 def digest(data: bytes) -> bytes:
     """What stands for a value that is too long to travel: no value itself, it can only be equal."""
+    import hashlib
+
     return _DIGEST + hashlib.sha256(data).digest()
 
 
@@ -86,9 +85,9 @@ def _plain(value: Any, depth: int) -> Any:
         return _SEQUENCES[kind](_plain(item, depth + 1) for item in value)
     if kind in _MAPPINGS:
         return {_plain(k, depth + 1): _plain(v, depth + 1) for k, v in value.items()}
-    if kind in _TAGGED:
-        name, take = _TAGGED[kind]
-        return (_TAG + name, _plain(take(value), depth + 1))
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if name in _TAGGED and _is_original(kind):
+        return (_TAG + kind.__qualname__, _plain(_TAGGED[name](value), depth + 1))
     if kind.__module__ == "numpy" and hasattr(kind, "dtype") and getattr(value, "ndim", 1) == 0:
         item = value.item()
         if type(item) in _ATOMS:
@@ -105,28 +104,22 @@ _SEQUENCES: dict[type, Callable[[Any], Any]] = {
     type({}.keys()): set,
 }
 _MAPPINGS = frozenset({dict, Counter, OrderedDict, defaultdict})
-_TAGGED: dict[type, tuple[str, Callable[[Any], Any]]] = {
-    range: ("range", lambda v: (v.start, v.stop, v.step)),
-    deque: ("deque", list),
-    bytearray: ("bytearray", bytes),
-    Fraction: ("Fraction", lambda v: (v.numerator, v.denominator)),
-    Decimal: ("Decimal", str),
-    datetime.date: ("date", lambda v: (v.year, v.month, v.day)),
-    datetime.datetime: ("datetime", lambda v: v.isoformat()),
-    datetime.time: ("time", lambda v: v.isoformat()),
-    datetime.timedelta: ("timedelta", lambda v: (v.days, v.seconds, v.microseconds)),
+# by name: this module is copied into every program, most of which never import these
+_TAGGED: dict[str, Callable[[Any], Any]] = {
+    "builtins.range": lambda v: (v.start, v.stop, v.step),
+    "collections.deque": list,
+    "builtins.bytearray": bytes,
+    "fractions.Fraction": lambda v: (v.numerator, v.denominator),
+    "decimal.Decimal": str,
+    "datetime.date": lambda v: (v.year, v.month, v.day),
+    "datetime.datetime": lambda v: v.isoformat(),
+    "datetime.time": lambda v: v.isoformat(),
+    "datetime.timedelta": lambda v: (v.days, v.seconds, v.microseconds),
 }
-_REBUILD: dict[str, Callable[[Any], Any]] = {
-    "range": lambda v: range(*v),
-    "deque": deque,
-    "bytearray": bytearray,
-    "Fraction": lambda v: Fraction(*v),
-    "Decimal": Decimal,
-    "date": lambda v: datetime.date(*v),
-    "datetime": datetime.datetime.fromisoformat,
-    "time": datetime.time.fromisoformat,
-    "timedelta": lambda v: datetime.timedelta(*v),
-}
+
+
+def _is_original(kind: type) -> bool:
+    return getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
 
 
 def _read(data: memoryview, at: int, depth: int) -> tuple[Any, int]:
@@ -204,13 +197,29 @@ def _read_dict(data: memoryview, at: int, depth: int) -> tuple[dict[Any, Any], i
 def _rebuild(items: list[Any]) -> Any:
     if items[0] == _OPAQUE:
         return Opaque(str(items[-1]))
-    build = _REBUILD.get(items[0][1:])
-    if build is None or len(items) != 2:
+    if len(items) != 2:
         raise WireError("unknown tag")
     try:
-        return build(items[1])
+        return _standard_value(items[0][1:], items[1])
     except (ArithmeticError, ValueError, AttributeError) as error:
         raise WireError(f"malformed {items[0][1:]}: {error}") from error
+
+
+def _standard_value(name: str, parts: Any) -> Any:
+    """The value of a tag, on the trusted side."""
+    import datetime
+    from decimal import Decimal
+    from fractions import Fraction
+
+    if name in ("datetime", "time"):
+        return getattr(datetime, name).fromisoformat(parts)
+    if name in ("date", "timedelta"):
+        return getattr(datetime, name)(*parts)
+    if name in ("range", "Fraction"):
+        return (range if name == "range" else Fraction)(*parts)
+    if name in ("deque", "bytearray", "Decimal"):
+        return {"deque": deque, "bytearray": bytearray, "Decimal": Decimal}[name](parts)
+    raise WireError("unknown tag")
 
 
 _CONSTANTS: dict[int, Any] = {

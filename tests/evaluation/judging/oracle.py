@@ -1,4 +1,4 @@
-"""The execution oracle and EvalPlus's data, where they are present: ../shared beside the checkout."""
+"""The execution oracle and EvalPlus's data, where present: ../shared beside the checkout."""
 
 from __future__ import annotations
 

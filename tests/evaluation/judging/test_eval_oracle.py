@@ -109,9 +109,7 @@ def disagreements(
 def wrong_canonicals(
     sandbox: Sandbox, problems: dict[str, evalplus.Problem], truth: dict[str, evalplus.Truth]
 ) -> list[str]:
-    jobs = (
-        evalplus.job(item, truth[item.task_id], item.canonical) for item in problems.values()
-    )
+    jobs = (evalplus.job(item, truth[item.task_id], item.canonical) for item in problems.values())
     return [
         f"{item.task_id}: {outcome.status} {outcome.error}"
         for item, outcome in zip(problems.values(), sandbox.map(jobs), strict=True)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - programs are data
 """Hostile programs: none passes, none gets out, nothing is left, and the harness goes on.
 
 Three sets. Forgeries are answers to one small task, judged in both judged ways. Escapes are programs
@@ -452,7 +453,7 @@ def test_nothing_outlives_a_program(name: str, sandbox: Sandbox) -> None:
 
 def test_nothing_is_left_when_the_sandbox_closes() -> None:
     mounts = Path("/proc/self/mounts").read_text()
-    folders = set(os.listdir(tempfile.gettempdir()))
+    folders = temporary_folders()
     processes, groups = own_processes(), control_groups()
     with Sandbox("strict", workers=2) as sandbox:
         jobs = [
@@ -466,7 +467,11 @@ def test_nothing_is_left_when_the_sandbox_closes() -> None:
     assert own_processes() == processes
     assert control_groups() == groups
     assert Path("/proc/self/mounts").read_text() == mounts
-    assert {name for name in os.listdir(tempfile.gettempdir()) if "sandbox" in name} <= folders
+    assert temporary_folders() <= folders
+
+
+def temporary_folders() -> set[Path]:
+    return {path for path in Path(tempfile.gettempdir()).iterdir() if "sandbox" in path.name}
 
 
 def own_processes() -> set[int]:

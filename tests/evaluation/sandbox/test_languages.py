@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - programs are data
 """For every toolchain present: right solutions pass, wrong and forging ones do not.
 
 Tests have the shape of MultiPL-E's: they go on where the solution stops, and end the program with a
@@ -224,7 +225,7 @@ def test_input_output_and_files_reach_a_command(sandbox: Sandbox) -> None:
 def test_a_program_is_compiled_once(sandbox: Sandbox) -> None:
     if missing := toolchain("c").missing:
         pytest.skip(missing)
-    source = '#include <stdio.h>\nint main(void) { puts(__TIME__); fflush(stdout); return 0; }\n'
+    source = "#include <stdio.h>\nint main(void) { puts(__TIME__); fflush(stdout); return 0; }\n"
     assert sandbox.run(Command("c", source)).stdout.count(":") == 2
     broken = sandbox.run(Command("c", "int main("))
     assert broken.status == "compile_error"

@@ -1,4 +1,4 @@
-"""What callers rely on: verdicts, data, limits, order, levels. Hostile programs: test_hostile.py."""
+"""What callers rely on: verdicts, data, limits, order, levels (hostile ones: test_hostile.py)."""
 
 from __future__ import annotations
 
