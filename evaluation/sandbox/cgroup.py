@@ -130,8 +130,8 @@ def _parents() -> tuple[Path, Path] | None:
         if all(_usable(folder) for folder in found):
             return (found[0], found[1])
     if "" in mounts and "" in own:
-        place = _below(mounts[""], own[""])
-        for folder in (place, place.parent):  # processes of ours may forbid children of `place`
+        inside = _below(mounts[""], own[""])
+        for folder in (inside, inside.parent):  # processes of ours may forbid children of `inside`
             if mounts[""] not in (folder, *folder.parents):
                 continue
             with contextlib.suppress(OSError):

@@ -31,6 +31,6 @@ def report() -> Iterator[str]:
     except SandboxError as error:
         yield f"level in force: none: {error}"
     yield "languages:"
-    for name, found in toolchains().items():
-        missing = f"-- {found.missing}" if found.missing else ""
-        yield f"  {name:5} {missing or found.version or 'present'}"
+    for name, tools in toolchains().items():
+        missing = f"-- {tools.missing}" if tools.missing else ""
+        yield f"  {name:5} {missing or tools.version or 'present'}"

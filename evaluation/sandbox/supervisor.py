@@ -72,7 +72,7 @@ class Process:
         with theirs:
             self._process = subprocess.Popen(
                 [*command, json.dumps(config)],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 env=environment,
