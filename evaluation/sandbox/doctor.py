@@ -27,9 +27,9 @@ def report() -> Iterator[str]:
     for sentence in probe.lacking():
         yield f"lacking: {sentence}"
     try:
-        yield f"level in force: {probe.ensure_level()}"
+        yield f"sandbox level in force: {probe.ensure_level()}"
     except SandboxError as error:
-        yield f"level in force: none: {error}"
+        yield f"sandbox level in force: none: {error}"
     yield "languages:"
     for name, tools in toolchains().items():
         missing = f"-- {tools.missing}" if tools.missing else ""
