@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.benchmarks.base import Score, UnavailableError, registry
-from evaluation.sandbox import SandboxError, ensure_level, self_test
+from evaluation.sandbox import SandboxError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,12 +78,10 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    try:
-        for probe in self_test("strict"):
-            print(f"{'held' if probe.held else 'BROKEN':6} {probe.name:28} {probe.found.strip()}")
-    except SandboxError as error:
-        print(f"BROKEN {error}")
-    print(f"sandbox level in force: {ensure_level()} (verdicts are in-process)")
+    from evaluation.sandbox.doctor import report
+
+    for line in report():
+        print(line)
     return 0
 
 

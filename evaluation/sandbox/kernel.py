@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -28,7 +29,6 @@ MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
-PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 
@@ -39,7 +39,15 @@ _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID, _MOUNT_ATTR_NODEV = 1, 2, 4
 _LOCKED_FLAGS = ((8, MS_NOEXEC), (1024, 1 << 10), (2048, 1 << 11), (4096, 1 << 21))
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 
+_CLONE_VM = 0x00000100
+_STACK_BYTES = 64 * 1024
+
 _libc = ctypes.CDLL(None, use_errno=True)
+_CAPABILITY_HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, the caller
+_NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
+_PAUSE = ctypes.cast(_libc.pause, ctypes.c_void_p)
+_STACK = ctypes.create_string_buffer(_STACK_BYTES)
+_STACK_TOP = ctypes.c_void_p((ctypes.addressof(_STACK) + _STACK_BYTES - 64) & ~0xF)
 
 
 class _MountAttr(ctypes.Structure):
@@ -60,6 +68,27 @@ def _check(result: int, call: str) -> None:
 def unshare(flags: int) -> None:
     """Give the caller (or, for pids, its next child) new namespaces."""
     _check(_libc.unshare(flags), f"unshare({flags:#x})")
+
+
+def spawn_keeper(flags: int) -> int:
+    """Start a process that sleeps in new namespaces and does nothing else; its process id.
+
+    As pid 1 of a new pid namespace it takes in orphans (the kernel reaps them, since it ignores
+    SIGCHLD), and killing it kills everything there. It shares the caller's memory and so costs next
+    to nothing; it runs nothing but pause(2). At most one may live at a time.
+    """
+    handler = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        pid: int = _libc.clone(_PAUSE, _STACK_TOP, flags | _CLONE_VM | signal.SIGCHLD, None)
+        _check(pid, f"clone({flags:#x})")
+        return pid
+    finally:
+        signal.signal(signal.SIGCHLD, handler)
+
+
+def enter_pid_namespace(descriptor: int) -> None:
+    """Let the caller's next children be born in the pid namespace of a process or of a ns file."""
+    _check(_libc.setns(descriptor, CLONE_NEWPID), "setns(pid)")
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
@@ -109,14 +138,9 @@ def prctl(option: int, value: int) -> None:
 
 
 def drop_capabilities() -> None:
-    """Empty the bounding, permitted, effective and inheritable sets for good."""
-    for capability in range(64):
-        zero = ctypes.c_ulong(0)
-        if _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), zero, zero, zero) < 0:
-            break  # EINVAL: past the last capability; EPERM: we hold none that could come back
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    empty = (ctypes.c_uint32 * 6)()
-    _check(_libc.capset(ctypes.byref(header), ctypes.byref(empty)), "capset")
+    """Empty the permitted, effective and inheritable sets; no_new_privs keeps them empty."""
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    _check(_libc.capset(_CAPABILITY_HEADER, _NO_CAPABILITIES), "capset")
 
 
 def set_hostname(name: str) -> None:

@@ -1,9 +1,10 @@
-"""The sandbox tests itself before it is trusted: seven small attacks, each of which must fail.
+"""The sandbox tests itself before it is trusted: small attacks, each of which must fail.
 
-Once per process the wanted level is attacked from inside: read a file of the parent, write outside
-the scratch folder, connect, find environment variables, take too much memory, leave a daemon, claim
-success by exit status. One success and nothing is run at all, unless the environment setting
-COOKBOOK_SANDBOX=unsafe-rlimits-only accepts level "user", which then stands in every outcome.
+Once per process and level it is attacked from inside: read a file of the parent, write outside the
+scratch folder, connect, find environment variables, take too much memory in one process and in
+many, start too many processes, signal the parent, leave a daemon, mount, claim success by exit
+status. One success, and nothing is run at all at that level. A weaker level than `strict` is taken
+only when its name is given, by the caller or by COOKBOOK_SANDBOX, and stands in every outcome.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
+from evaluation.sandbox import cgroup, landlock
+from evaluation.sandbox.jobs import Program
 from evaluation.sandbox.outcome import Level, Limits, Outcome, SandboxError
-from evaluation.sandbox.supervisor import run_program
+from evaluation.sandbox.supervisor import Worker
 
 SETTING = "COOKBOOK_SANDBOX"
-UNSAFE = "unsafe-rlimits-only"
 _log = logging.getLogger(__name__)
-_granted: dict[int, Level] = {}
+_granted: set[tuple[int, Level]] = set()
 _lock = threading.Lock()
-_LIMITS = Limits(cpu_seconds=2, wall_seconds=20, memory_bytes=256 * 1024**2)
+_MEBIBYTE = 1024**2
+_LIMITS = Limits(cpu_seconds=2, wall_seconds=20, memory_bytes=192 * _MEBIBYTE, processes=12)
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,17 @@ class Probe:
     found: str
 
 
-def ensure_level() -> Level:
-    """The level this process may use, probed on the first call.
+def ensure_level(level: Level | None = None) -> Level:
+    """The level asked for (None: the one that COOKBOOK_SANDBOX names, else strict), once it held.
 
-    Raises SandboxError naming what is missing when `strict` does not hold, unless the environment
-    setting COOKBOOK_SANDBOX=unsafe-rlimits-only accepts `user`.
+    Raises SandboxError naming what does not hold and what can be done.
     """
+    wanted = level if level is not None else _from_environment()
     with _lock:
-        if os.getpid() not in _granted:
-            _granted[os.getpid()] = _probe_levels()
-        return _granted[os.getpid()]
+        if (os.getpid(), wanted) not in _granted:
+            _test(wanted)
+            _granted.add((os.getpid(), wanted))
+    return wanted
 
 
 def self_test(level: Level = "strict") -> list[Probe]:
@@ -54,92 +59,105 @@ def self_test(level: Level = "strict") -> list[Probe]:
 
     Raises SandboxError when the level cannot even be set up.
     """
-    with tempfile.TemporaryDirectory(prefix="sandbox-canary-") as folder:
-        canary = Path(folder) / "canary.txt"
-        secret = secrets.token_hex(16)
-        canary.write_text(secret)
-        Path(folder).chmod(0o777)
-        probes = [_control(level), _reads(level, canary, secret), _writes(level, Path(folder))]
+    worker = Worker(level)
+    try:
+        with tempfile.TemporaryDirectory(prefix="sandbox-canary-") as folder:
+            canary = Path(folder) / "canary.txt"
+            secret = secrets.token_hex(16)
+            canary.write_text(secret)
+            Path(folder).chmod(0o777)
+            marker = f"sandbox-daemon-{secrets.token_hex(8)}"
+            source = _ATTACKS.format(
+                canary=str(canary),
+                targets=[folder, "/", "/usr", "/etc", "/root", "/home", "/var/tmp"],
+                marker=marker,
+                parent=os.getpid(),
+                processes=_LIMITS.processes,
+            )
+            told = _run(worker, source, result="told")
+            control = _run(worker, "assert sum(range(5)) == 10")
+            memory = _run(worker, "held = bytearray(1024**3)")
+            tree = _run(worker, _TREE)
+            ended = _run(worker, "import os\nos._exit(0)")
+        left = [pid for pid, line in _command_lines() if marker in line]
+    finally:
+        worker.close()
+    found = told.result if isinstance(told.result, dict) else {}
+    ran = "" if told.passed else f"the attacks ended with {told.status}: {told.error}"
+
+    def refused(name: str, key: str) -> Probe:
+        reached = found.get(key, ran or "no answer")
+        reached = reached if secret not in str(reached) else "the secret was read"
+        return Probe(name, reached == [], "" if reached == [] else str(reached)[:200])
+
+    stopped = ("memory", "killed")
     return [
-        *probes,
-        _expect_stdout("network refused", _CONNECT, level, "refused"),
-        _expect_stdout("environment empty", "import os\nprint(len(os.environ))", level, "0"),
-        _memory(level),
-        _daemon(level),
-        _exit_status(level),
+        Probe("control passes", control.passed, control.error or control.status),
+        refused("files of the parent unreadable", "read"),
+        refused("no writes outside scratch", "written"),
+        refused("network refused", "connected"),
+        refused("environment empty", "environment"),
+        refused("process limit", "forked"),
+        refused("parent out of reach", "signalled"),
+        refused("namespaces, mounts and tracing refused", "calls"),
+        Probe("memory limit of a process", memory.status in stopped, memory.status),
+        Probe("memory limit of a tree", not tree.passed, tree.status),
+        Probe("daemons die", told.passed and not left, f"left: {left}" if left else ran),
+        Probe("exit status is no verdict", not ended.passed, ended.status),
     ]
 
 
-def _probe_levels() -> Level:
-    setting = os.environ.get(SETTING, "")
-    if setting not in ("", "strict", UNSAFE):
-        raise SandboxError(f"{SETTING} is {setting!r}; expected unset, 'strict' or {UNSAFE!r}")
+def lacking() -> list[str]:
+    """What the kernel of this machine does not offer, a sentence each."""
+    return [sentence for sentence in (cgroup.lacking(), landlock.lacking()) if sentence]
+
+
+def _from_environment() -> Level:
+    setting = os.environ.get(SETTING, "") or "strict"
+    for level in get_args(Level):
+        if setting == level:
+            return level  # type: ignore[no-any-return]
+    raise SandboxError(f"{SETTING} is {setting!r}; expected unset or {', '.join(get_args(Level))}")
+
+
+def _test(level: Level) -> None:
     if sys.platform != "linux":
         raise SandboxError(f"the sandbox needs Linux namespaces; this is {sys.platform}")
     try:
-        failed = [probe for probe in self_test("strict") if not probe.held]
+        failed = [probe for probe in self_test(level) if not probe.held]
         if not failed:
-            return "strict"
+            if level != "strict":
+                _log.warning("sandbox level %r, by name: %s", level, _MEANING[level])
+            return
         reason = "; ".join(f"{probe.name}: {probe.found}" for probe in failed)
-    except SandboxError as error:
+    except (SandboxError, OSError) as error:
         reason = str(error)
-    if setting == UNSAFE:
-        _log.warning(
-            "sandbox level 'user' (limits only, files readable): strict failed: %s", reason
-        )
-        return "user"
     raise SandboxError(
-        f"untrusted programs are not run here, the strict sandbox does not hold: {reason}. "
-        "It needs mount, pid, network, ipc and user namespaces: allow unprivileged user namespaces "
-        "(sysctl user.max_user_namespaces and kernel.apparmor_restrict_unprivileged_userns=0) or "
-        "start the container with --cap-add SYS_ADMIN --security-opt seccomp=unconfined; or set "
-        f"{SETTING}={UNSAFE} to accept resource limits only, marked in every result."
+        f"untrusted programs are not run here, sandbox level {level!r} does not hold: {reason}. "
+        + _REMEDY[level]
     )
 
 
-def _run(source: str, level: Level) -> Outcome:
-    return run_program(source, limits=_LIMITS, level=level)
+_MEANING: dict[Level, str] = {
+    "user": "namespaces, but no control group; a watcher bounds memory",
+    "container": "no namespaces of its own; the container around it is the wall",
+}
+_REMEDY: dict[Level, str] = {
+    "strict": (
+        "It needs mount, pid, network, ipc and user namespaces and a writable control group: run "
+        "as root, or allow unprivileged user namespaces (sysctl user.max_user_namespaces and "
+        "kernel.apparmor_restrict_unprivileged_userns=0), or start the container with --cap-add "
+        f"SYS_ADMIN --security-opt seccomp=unconfined; or set {SETTING}=user to go on without "
+        f"a control group, or {SETTING}=container to go on without namespaces inside a container; "
+        "either stands in every result."
+    ),
+    "user": "It needs user namespaces; see docs/sandbox.md.",
+    "container": "It needs Landlock and seccomp in the container; see docs/sandbox.md.",
+}
 
 
-def _expect_stdout(name: str, source: str, level: Level, wanted: str) -> Probe:
-    outcome = _run(source, level)
-    said = outcome.stdout.strip()
-    return Probe(name, said == wanted, f"{said[:200]!r} {outcome.error}".strip())
-
-
-def _control(level: Level) -> Probe:
-    outcome = _run("assert sum(range(5)) == 10", level)
-    return Probe("a right program passes", outcome.passed, f"{outcome.status} {outcome.stderr}")
-
-
-def _reads(level: Level, canary: Path, secret: str) -> Probe:
-    outcome = _run(f"print(open({str(canary)!r}).read())", level)
-    held = secret not in outcome.stdout and not outcome.passed
-    return Probe("parent's files unreadable", held, outcome.error or "the canary was read")
-
-
-def _writes(level: Level, folder: Path) -> Probe:
-    targets = [str(folder), "/", "/usr", "/etc", "/root", "/home", "/var/tmp"]
-    outcome = _run(_WRITE.format(targets=targets), level)
-    return Probe("no writes outside scratch", outcome.stdout.strip() == "[]", outcome.stdout[:200])
-
-
-def _memory(level: Level) -> Probe:
-    outcome = _run("held = bytearray(1024**3)", level)
-    return Probe("memory limit", outcome.status in ("memory", "killed"), outcome.status)
-
-
-def _daemon(level: Level) -> Probe:
-    marker = f"sandbox-daemon-{secrets.token_hex(8)}"
-    outcome = _run(_DAEMON.format(marker=marker), level)
-    left = [pid for pid, line in _command_lines() if marker in line]
-    held = outcome.passed and not left
-    return Probe("daemons die", held, f"{outcome.status} {outcome.error}, left: {left}")
-
-
-def _exit_status(level: Level) -> Probe:
-    outcome = _run("import os\nos._exit(0)", level)
-    return Probe("exit status is no verdict", not outcome.passed, outcome.status)
+def _run(worker: Worker, source: str, result: str | None = None) -> Outcome:
+    return worker.run_program(Program(source, result=result, limits=_LIMITS))
 
 
 def _command_lines() -> list[tuple[str, str]]:
@@ -152,32 +170,42 @@ def _command_lines() -> list[tuple[str, str]]:
     return lines
 
 
-_CONNECT = """
-import socket
+# Each entry of `told` lists what an attack reached; an empty list means that it failed.
+_ATTACKS = """
+import ctypes, os, signal, socket, sys
+told = dict(read=[], written=[], connected=[], environment=sorted(os.environ), forked=[],
+            signalled=[], calls=[])
 try:
-    socket.create_connection(("127.0.0.1", 9), timeout=2)
-    print("connected")
-except ConnectionRefusedError:
-    print("reached the host's loopback")
+    told["read"].append(open({canary!r}).read())
 except OSError:
-    print("refused")
-"""
-_WRITE = """
-import os
-reached = []
+    pass
 for folder in {targets!r}:
     path = os.path.join(folder, "intruder")
     try:
         with open(path, "w") as file:
             file.write("x")
-        reached.append(folder)
+        told["written"].append(folder)
         os.remove(path)
     except OSError:
         pass
-print(reached)
-"""
-_DAEMON = """
-import os, sys
+try:
+    socket.create_connection(("127.0.0.1", 9), timeout=2)
+    told["connected"].append("connected")
+except ConnectionRefusedError:
+    told["connected"].append("reached the host's loopback")
+except OSError:
+    pass
+for pid in {{os.getppid(), {parent}}} - {{0, 1}}:
+    try:
+        os.kill(pid, 0)
+        told["signalled"].append(pid)
+    except OSError:
+        pass
+libc = ctypes.CDLL(None)
+for name, arguments in (("unshare", (0x10000000,)), ("ptrace", (0, 0, 0, 0)), ("chroot", (b".",)),
+                        ("mount", (b"x", b"/tmp", b"tmpfs", 0, 0))):
+    if getattr(libc, name)(*arguments) != -1:
+        told["calls"].append(name)
 r, w = os.pipe()
 os.set_inheritable(w, True)
 if os.fork() == 0:
@@ -186,5 +214,35 @@ if os.fork() == 0:
         tell = "import os, sys, time; os.write(int(sys.argv[1]), b'x'); time.sleep(60)"
         os.execv(sys.executable, [sys.executable, "-I", "-S", "-c", tell, str(w), {marker!r}])
     os._exit(0)
+os.wait()
 assert os.read(r, 1) == b"x"
+children = []
+try:
+    for _ in range(4 * {processes}):
+        pid = os.fork()
+        if pid == 0:
+            signal.pause()
+        children.append(pid)
+except OSError:
+    pass
+if len(children) > {processes}:
+    told["forked"].append(len(children))
+"""
+# six processes that together hold twice the limit, none of them more than it
+_TREE = """
+import os
+children = []
+for _ in range(6):
+    pid = os.fork()
+    if pid == 0:
+        held = bytearray(64 * 1024 * 1024)
+        for place in range(0, len(held), 4096):
+            held[place] = 1
+        os.write(1, b"x")
+        import time
+        time.sleep(5)
+        os._exit(0)
+    children.append(pid)
+for pid in children:
+    assert os.waitpid(pid, 0)[1] == 0
 """

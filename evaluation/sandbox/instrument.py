@@ -1,0 +1,159 @@
+"""Make tests of other languages prove that their end was reached.
+
+The program is given a nonce on its standard input. Code put after the last statement of the tests
+reads it there and writes it to standard error: `exit(0)`, a constructor, a trap or a handler that
+ends the program early cannot. Where a language lets earlier code replace its assertions, the tests
+get assertions of their own, or the originals are made fast before the program's first line. Program
+and tests still share a process, and a program that reads the nonce itself could forge it: this is
+the "in-process" grade.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_HEX = "5e1f7a"  # no program has these names by accident
+
+
+def instrument(language: str, source: str, test: str) -> str:
+    """The whole program: source, then test, then the proof. Raises ValueError for a language
+    without one, and where the test has no place for it."""
+    if language not in _MAKERS:
+        raise ValueError(
+            f"language {language!r}: tests inside the program are known for {', '.join(_MAKERS)}"
+        )
+    return _MAKERS[language](source, test)
+
+
+def _appended(proof: str, before: str = "") -> Callable[[str, str], str]:
+    return lambda source, test: f"{before}{source}\n{test}\n{proof}\n"
+
+
+def _c_family(includes: str) -> Callable[[str, str], str]:
+    """C and C++: assert is defined anew before main, and main ends with the proof."""
+    own = (
+        f"\n{includes}\n#undef assert\nstatic long held_{_HEX};\n"
+        f"#define assert(...) ((__VA_ARGS__) ? (void)++held_{_HEX} : abort())\n"
+    )
+    proof = (
+        "\n{ char line[128]; if (!fgets(line, sizeof line, stdin)) abort(); "
+        "for (char *c = line; *c; ++c) if (*c == 10) *c = 0; "
+        f'if (held_{_HEX}) fprintf(stderr, "\\n%s held\\n", line); }}\n'
+    )
+
+    def make(source: str, test: str) -> str:
+        place = _found(r"\bint\s+main\s*\(", test, "int main(")
+        test = test[:place] + own + test[place:]
+        end = _body_end(test, place + len(own))
+        before = re.search(r"\breturn\s+[^;{}]*;\s*$", test[place + len(own) : end])
+        end = place + len(own) + before.start() if before else end
+        return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
+
+    return make
+
+
+def _java(source: str, test: str) -> str:
+    own = (
+        f"\n    static int held_{_HEX};\n    static void check_{_HEX}(boolean good) "
+        f"{{ if (!good) throw new AssertionError(); ++held_{_HEX}; }}\n    "
+    )
+    proof = (
+        "\n    { try { String line = new java.io.BufferedReader(new java.io.InputStreamReader("
+        'System.in)).readLine(); java.lang.System.err.println("\\n" + line + " held"); } '
+        "catch (java.io.IOException error) { throw new RuntimeException(error); } }\n"
+    )
+    test = re.sub(r"(?<![\w.])assert\s*\(", f"check_{_HEX}(", test)
+    place = _found(r"public\s+static\s+void\s+main\s*\(", test, "public static void main(")
+    test = test[:place] + own + test[place:]
+    end = _body_end(test, place + len(own))
+    return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
+
+
+def _csharp(source: str, test: str) -> str:
+    own = (
+        f"\n    static void Check_{_HEX}(bool good) "
+        '{ if (!good) throw new System.Exception("assertion failed"); }\n    '
+    )
+    proof = '\n    System.Console.Error.WriteLine("\\n" + System.Console.ReadLine() + " held");\n'
+    test = re.sub(r"\bDebug\.Assert\s*\(", f"Check_{_HEX}(", test)
+    place = _found(r"public\s+static\s+void\s+Main\s*\(", test, "public static void Main(")
+    test = test[:place] + own + test[place:]
+    end = _body_end(test, place + len(own))
+    return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
+
+
+def _rust(source: str, test: str) -> str:
+    proof = (
+        "\n    { let mut line = ::std::string::String::new(); "
+        "::std::io::stdin().read_line(&mut line).unwrap(); "
+        '::std::eprintln!("\\n{} held", line.trim()); }\n'
+    )
+    # by full path, a macro of the program's cannot stand in for the library's
+    test = re.sub(r"(?<![\w:])(assert|assert_eq|assert_ne)!", r"::std::\1!", test)
+    place = _found(r"\bfn\s+main\s*\(", test, "fn main(")
+    end = _body_end(test, place)
+    return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
+
+
+def _javascript(source: str, test: str) -> str:
+    # nobody replaces the assertions of a frozen module
+    first = (
+        "for (const name of ['node:assert', 'assert/strict']) "
+        "{ Object.freeze(require(name)); Object.freeze(require(name).prototype); }\n"
+    )
+    proof = (
+        "\n{ const files = require('node:fs'); files.writeSync(2, "
+        "'\\n' + files.readFileSync(0, 'utf8').trim() + ' held\\n'); }\n"
+    )
+    return f"{first}{source}\n{test}\n{proof}"
+
+
+def _typescript(source: str, test: str) -> str:
+    made = _javascript(source, test)
+    return made if "declare var require" not in test else made.replace(
+        "for (const name", "declare var require: any;\nfor (const name", 1
+    ).replace("declare var require: any;\nconst assert", "const assert", 1)  # fmt: skip
+
+
+def _found(pattern: str, text: str, what: str) -> int:
+    found = re.search(pattern, text)
+    if found is None:
+        raise ValueError(f"the test has no {what!r} to put the proof of its end into")
+    return found.start()
+
+
+_TOKEN = re.compile(
+    r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\])*\"|'(?:\\.[^']*|[^'\\])'|[{}]", re.DOTALL
+)
+
+
+def _body_end(text: str, start: int) -> int:
+    """Where the first braces after start close; strings, characters and comments are passed by."""
+    depth = 0
+    for token in _TOKEN.finditer(text, start):
+        if token.group() == "{":
+            depth += 1
+        elif token.group() == "}":
+            depth -= 1
+            if depth == 0:
+                return token.start()
+    raise ValueError("the braces of the test's main do not close")
+
+
+_C_INCLUDES = "#include <stdio.h>\n#include <stdlib.h>"
+_MAKERS: dict[str, Callable[[str, str], str]] = {
+    "c": _c_family(_C_INCLUDES),
+    "cpp": _c_family(_C_INCLUDES),
+    "cs": _csharp,
+    "java": _java,
+    "js": _javascript,
+    "lua": _appended("io.stderr:write('\\n' .. io.read('l') .. ' held\\n')"),
+    "php": _appended('fwrite(STDERR, "\\n" . trim(fgets(STDIN)) . " held\\n");'),
+    "pl": _appended('{ my $line = <STDIN>; chomp $line; print STDERR "\\n$line held\\n"; }'),
+    "rb": _appended('STDERR.write("\\n" + STDIN.gets.strip + " held\\n")'),
+    "rs": _rust,
+    "sh": _appended('IFS= read -r line && printf "\\n%s held\\n" "$line" >&2'),
+    "tcl": _appended('puts stderr "\\n[gets stdin] held"'),
+    "ts": _typescript,
+}

@@ -1,0 +1,221 @@
+"""Languages that programs may be written in: how to compile and run one, and which are present.
+
+Names are those of MultiPL-E. A toolchain is looked for on PATH and bound, read-only, into the file
+view at its own place; a compiler kept in a home folder (as rustup does) is found behind its proxy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from evaluation.sandbox import view
+
+_ALTERNATIVES = Path("/etc/alternatives")  # where Debian's /usr/bin/java and the like point to
+_PROBE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Language:
+    """How programs of one language become processes.
+
+    file: name of the source. tools: programs needed; each may stand in `compile` and `run` as
+    {name}. compile: makes files beside the source; run: starts the program. check: a command that
+    must succeed for the toolchain to count as present, with what to do otherwise in `hint`.
+    address_space: whether a limit on it makes sense (not for runtimes that reserve gigabytes).
+    """
+
+    name: str
+    file: str
+    tools: tuple[str, ...]
+    run: tuple[str, ...]
+    compile: tuple[str, ...] = ()
+    version: tuple[str, ...] = ("--version",)
+    check: tuple[str, ...] = ()
+    hint: str = ""
+    address_space: bool = True
+
+
+LANGUAGES: dict[str, Language] = {
+    language.name: language
+    for language in (
+        Language(
+            "awk",
+            "program.awk",
+            ("awk",),
+            ("{awk}", "-f", "program.awk"),
+            version=("-W", "version"),
+        ),
+        Language(
+            "c",
+            "program.c",
+            ("gcc",),
+            ("./program",),
+            ("{gcc}", "-std=c17", "-O1", "-o", "program", "program.c", "-lm"),
+        ),
+        Language(
+            "cpp",
+            "program.cpp",
+            ("g++",),
+            ("./program",),
+            ("{g++}", "-std=c++17", "-O1", "-o", "program", "program.cpp"),
+        ),
+        Language(
+            "cs",
+            "program.cs",
+            ("mcs", "mono"),
+            ("{mono}", "program.exe"),
+            ("{mcs}", "-d:DEBUG", "-r:System.Numerics.dll", "-out:program.exe", "program.cs"),
+            address_space=False,
+        ),
+        Language(
+            "java",
+            "Problem.java",
+            ("javac", "java"),
+            ("{java}", "-ea", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", ".", "Problem"),
+            (
+                "{javac}",
+                "-J-XX:+UseSerialGC",
+                "-J-XX:TieredStopAtLevel=1",
+                "-encoding",
+                "utf8",
+                "Problem.java",
+            ),
+            version=("-version",),
+            address_space=False,
+        ),
+        Language("js", "program.js", ("node",), ("{node}", "program.js"), address_space=False),
+        Language("lua", "program.lua", ("lua5.4",), ("{lua5.4}", "program.lua"), version=("-v",)),
+        Language("php", "program.php", ("php",), ("{php}", "program.php")),
+        Language(
+            "pl",
+            "program.pl",
+            ("perl",),
+            ("{perl}", "program.pl"),
+            check=("{perl}", "-MTest::Deep", "-e", "1"),
+            hint="install Test::Deep (libtest-deep-perl)",
+        ),
+        Language("py", "program.py", ("python3",), ("{python3}", "program.py")),
+        Language("rb", "program.rb", ("ruby",), ("{ruby}", "program.rb")),
+        Language(
+            "rs",
+            "program.rs",
+            ("rustc",),
+            ("./program",),
+            (
+                "{rustc}",
+                "--edition",
+                "2021",
+                "-A",
+                "warnings",
+                "-C",
+                "opt-level=1",
+                "-o",
+                "program",
+                "program.rs",
+            ),
+            address_space=False,
+        ),
+        Language("sh", "program.sh", ("bash",), ("{bash}", "program.sh")),
+        Language("tcl", "program.tcl", ("tclsh",), ("{tclsh}", "program.tcl"), version=()),
+        Language(
+            "ts",
+            "program.ts",
+            ("tsc", "node"),
+            ("{node}", "program.js"),
+            ("{node}", "{tsc}", "--target", "es2020", "--module", "commonjs", "program.ts"),
+            address_space=False,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A language's tools here, or why there are none (`missing`, else "")."""
+
+    language: Language
+    tools: Mapping[str, str]
+    version: str = ""
+    missing: str = ""
+
+    def command(self, words: tuple[str, ...]) -> list[str]:
+        """A command with the tools' paths filled in."""
+        return [self.tools.get(word.strip("{}"), word) if "{" in word else word for word in words]
+
+
+@cache
+def toolchain(name: str) -> Toolchain:
+    """The toolchain of a language. Raises ValueError for an unknown one."""
+    if name not in LANGUAGES:
+        raise ValueError(f"language {name!r}: expected one of {', '.join(LANGUAGES)}")
+    language = LANGUAGES[name]
+    tools = {}
+    for tool in language.tools:
+        path = view.interpreter() if tool == "python3" else shutil.which(tool)
+        if path is None:
+            return Toolchain(language, {}, missing=f"{tool} is not installed")
+        tools[tool] = _behind_proxy(path)
+    found = Toolchain(language, tools)
+    if language.check and _told(found.command(language.check)) is None:
+        return Toolchain(language, {}, missing=language.hint)
+    version = ""
+    if language.version:
+        version = _told([tools[language.tools[0]], *language.version]) or ""
+    return Toolchain(language, tools, version=version.strip().partition("\n")[0])
+
+
+def toolchains() -> dict[str, Toolchain]:
+    """Every known language with what is found of it here."""
+    return {name: toolchain(name) for name in LANGUAGES}
+
+
+def needed_folders() -> list[Path]:
+    """Folders beyond the system's own that toolchains live in, and settings they read."""
+    folders = [path for path in (_ALTERNATIVES, *Path("/etc").glob("java-*")) if path.is_dir()]
+    folders += [path for path in (Path("/etc/mono"), Path("/etc/php")) if path.is_dir()]
+    for name in LANGUAGES:
+        for path in toolchain(name).tools.values():
+            real = Path(os.path.realpath(path))
+            folders.append(_package_root(real))
+    return folders
+
+
+def _package_root(path: Path) -> Path:
+    """The folder that holds a tool's bin folder, where that is its own (rustup, npm, SDKs)."""
+    for folder in path.parents:  # npm packages come with others beside them
+        if folder.name == "node_modules":
+            return folder
+    if path.parent.name == "bin" and path.parents[1] not in (Path("/"), Path("/usr")):
+        return path.parents[1]
+    return path.parent
+
+
+def _behind_proxy(path: str) -> str:
+    """rustup's rustc is a proxy that wants its home folder: take the compiler it would start."""
+    if Path(path).name == "rustc" and (root := _told([path, "--print", "sysroot"])):
+        return f"{root.strip()}/bin/rustc"
+    if Path(path).name == "tsc":
+        return os.path.realpath(path)  # a script of node's
+    return path
+
+
+def _told(command: list[str]) -> str | None:
+    """What a trusted tool prints, None when it fails."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_PROBE_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode("utf-8", "replace")

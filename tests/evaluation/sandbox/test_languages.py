@@ -1,0 +1,264 @@
+# ruff: noqa: E501 - programs are data
+"""For every toolchain present: right solutions pass, wrong and forging ones do not.
+
+Tests have the shape of MultiPL-E's: they go on where the solution stops, and end the program with a
+failure at the first wrong value. Toolchains that need long run under `-m slow`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from evaluation.sandbox import Command, LanguageTest, Limits, Sandbox, SandboxError
+from evaluation.sandbox.instrument import instrument
+from evaluation.sandbox.languages import LANGUAGES, toolchain, toolchains
+
+LIMITS = Limits(cpu_seconds=10, memory_bytes=1024**3)
+SLOW = ("cs", "java", "rs", "ts")
+
+
+@dataclass(frozen=True)
+class Case:
+    """head + body + test is a program; each forgery takes the place of head and body."""
+
+    head: str
+    right: str
+    wrong: str
+    crash: str
+    test: str
+    forgeries: tuple[str, ...] = ()
+
+
+CASES = {
+    "c": Case(
+        "#include <assert.h>\n#include <stdlib.h>\nint largest(const int *v, int n) {\n",
+        "int m = v[0]; for (int i = 1; i < n; i++) if (v[i] > m) m = v[i]; return m;",
+        "return v[0];",
+        "return *(int *)0;",
+        "}\nint main(void) {\n  int v[3] = {3, 9, 4};\n  assert(largest(v, 3) == 9);\n"
+        "  assert(largest(v, 1) == 3);\n  return 0;\n}\n",
+        (
+            "#include <assert.h>\n#include <stdlib.h>\n__attribute__((constructor)) void first(void)"
+            " { exit(0); }\nint largest(const int *v, int n) { return 0;",
+            "#include <stdlib.h>\n#include <assert.h>\n#undef assert\n#define assert(e) ((void)0)\n"
+            "int largest(const int *v, int n) { return 0;",
+        ),
+    ),
+    "cpp": Case(
+        "#include <cassert>\n#include <vector>\nint largest(std::vector<int> v) {\n",
+        "int m = v[0]; for (int x : v) if (x > m) m = x; return m;",
+        "return v.back();",
+        "throw v;",
+        "}\nint main() {\n  auto candidate = largest;\n  assert(candidate({3, 9, 4}) == (9));\n"
+        "  assert(candidate({-1}) == (-1));\n}\n",
+        (
+            "#include <cassert>\n#include <vector>\n#include <cstdlib>\n"
+            "struct First { First() { std::exit(0); } } first;\n"
+            "int largest(std::vector<int> v) { return 0;",
+            "#include <vector>\n#include <cassert>\n#undef assert\n#define assert(...) (0)\n"
+            "int largest(std::vector<int> v) { return 0;",
+        ),
+    ),
+    "cs": Case(
+        "using System;\nusing System.Diagnostics;\nusing System.Collections.Generic;\nclass Problem {\n"
+        "public static int Largest(List<int> v) {\n",
+        "int m = v[0]; foreach (int x in v) if (x > m) m = x; return m;",
+        "return v[0];",
+        "throw new Exception();",
+        "}\npublic static void Main(string[] args) {\n"
+        "Debug.Assert(Largest(new List<int>(new int[]{3, 9, 4})) == (9));\n}\n}\n",
+        (
+            "using System;\nusing System.Diagnostics;\nusing System.Collections.Generic;\n"
+            "class Problem {\npublic static int Largest(List<int> v) { Environment.Exit(0); return 0;",
+        ),
+    ),
+    "java": Case(
+        "import java.util.*;\nclass Problem {\npublic static int largest(ArrayList<Integer> v) {\n",
+        "int m = v.get(0); for (int x : v) if (x > m) m = x; return m;",
+        "return v.get(0);",
+        "return v.get(99);",
+        "}\npublic static void main(String[] args) {\n"
+        "assert(largest(new ArrayList<Integer>(Arrays.asList(3, 9, 4))) == (9));\n"
+        'String text = "} // {";\n}\n}\n',
+        (
+            "import java.util.*;\nclass Problem {\n"
+            "public static int largest(ArrayList<Integer> v) { System.exit(0); return 0;",
+        ),
+    ),
+    "js": Case(
+        "function largest(v) {\n",
+        "return Math.max(...v);\n}",
+        "return v[0];\n}",
+        "return v.x.y;\n}",
+        "const assert = require('node:assert');\nfunction test() {\n  let candidate = largest;\n"
+        "  assert.deepEqual(candidate([3, 9, 4]), 9);\n  assert.deepEqual(candidate([1]), 1);\n}\n"
+        "test();\n",
+        (
+            "function largest(v) { process.exit(0);\n}",
+            "require('assert').deepEqual = () => {};\nfunction largest(v) { return 0;\n}",
+        ),
+    ),
+    "lua": Case(
+        "function largest(v)\n",
+        "local m = v[1]\nfor _, x in ipairs(v) do if x > m then m = x end end\nreturn m\nend",
+        "return v[1]\nend",
+        "return v.a.b\nend",
+        "local candidate = largest\nassert(candidate({3, 9, 4}) == 9)\n",
+        ("function largest(v)\nos.exit(0)\nend",),
+    ),
+    "php": Case(
+        "<?php\nfunction largest($v) {\n",
+        "return max($v);\n}",
+        "return $v[0];\n}",
+        "throw new Exception('x');\n}",
+        "function test(): void {\n  if (largest([3, 9, 4]) !== 9) { throw new Exception('wrong'); }\n"
+        "}\ntest();\n",
+        ("<?php\nfunction largest($v) { exit(0);\n}",),
+    ),
+    "pl": Case(
+        "sub largest {\n  my ($v) = @_;\n",
+        "my $m = $v->[0]; for (@$v) { $m = $_ if $_ > $m } return $m;\n}",
+        "return $v->[0];\n}",
+        "die 'x';\n}",
+        "use Test::Deep;\nsub testing {\n  my $candidate = \\&largest;\n"
+        "  if (eq_deeply($candidate->([3, 9, 4]), 9)) { print 'ok!' } else { exit 1; }\n}\ntesting();\n",
+        ("sub largest { exit 0;\n}",),
+    ),
+    "rb": Case(
+        "def largest(v)\n",
+        "v.max\nend",
+        "v[0]\nend",
+        "raise 'x'\nend",
+        "raise 'wrong' unless largest([3, 9, 4]) == 9\n",
+        ("def largest(v)\nexit 0\nend", "at_exit { exit! 0 }\ndef largest(v)\n0\nend"),
+    ),
+    "rs": Case(
+        "fn largest(v: Vec<i32>) -> i32 {\n",
+        "*v.iter().max().unwrap()",
+        "v[0]",
+        "v[99]",
+        "}\nfn main() {\n    let candidate = largest;\n    assert_eq!(candidate(vec![3, 9, 4]), 9);\n"
+        "    assert_eq!(candidate(vec![1]), 1);\n}\n",
+        (
+            "fn largest(v: Vec<i32>) -> i32 { std::process::exit(0)",
+            "macro_rules! assert_eq { ($a:expr, $b:expr) => { let _ = ($a, $b); } }\n"
+            "fn largest(v: Vec<i32>) -> i32 { 0",
+        ),
+    ),
+    "sh": Case(
+        "largest() {\n",
+        'm=$1; for x in "$@"; do (( x > m )) && m=$x; done; echo "$m"',
+        'echo "$1"',
+        "false",
+        '}\ncandidate() {\n    largest "$@"\n}\nset -e\nrun_test() {\n'
+        '    [[ $(candidate 3 9 4) = "9" ]]\n    [[ $(candidate 1) = "1" ]]\n}\nrun_test\n',
+        ("trap 'exit 0' EXIT\nlargest() {\necho 0", "exit 0\nlargest() {\n:"),
+    ),
+    "tcl": Case(
+        "proc largest {v} {\n",
+        "return [tcl::mathfunc::max {*}$v]\n}",
+        "return [lindex $v 0]\n}",
+        "error x\n}",
+        "if {[largest {3 9 4}] != 9} { exit 1 }\n",
+        ("proc largest {v} { exit 0 \n}",),
+    ),
+    "ts": Case(
+        "function largest(v: number[]): number {\n",
+        "return Math.max(...v);\n}",
+        "return v[0];\n}",
+        "throw new Error('x');\n}",
+        "declare var require: any;\nconst assert = require('node:assert');\nfunction test() {\n"
+        "  assert.deepEqual(largest([3, 9, 4]), 9);\n}\ntest();\n",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    try:
+        with Sandbox("strict", workers=1) as ready:
+            yield ready
+    except SandboxError as error:
+        pytest.skip(f"no strict sandbox on this machine: {error}")
+
+
+@pytest.mark.parametrize(
+    "language",
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES],
+)
+def test_verdicts_of_a_language(language: str, sandbox: Sandbox) -> None:
+    if missing := toolchain(language).missing:
+        pytest.skip(f"{language}: {missing}")
+    case = CASES[language]
+
+    def run(source: str) -> tuple[bool, str, str]:
+        outcome = sandbox.run(LanguageTest(language, source, case.test, limits=LIMITS))
+        assert outcome.grade == "in-process"
+        return outcome.passed, outcome.status, outcome.error
+
+    assert run(case.head + case.right) == (True, "ok", "")
+    passed, status, _ = run(case.head + case.wrong)
+    assert not passed
+    assert status in ("wrong", "killed")
+    assert not run(case.head + case.crash)[0]
+    passed, status, _ = run(case.head.replace("largest", "").replace("Largest", "") + "]] )) $%&")
+    assert not passed
+    for forgery in case.forgeries:
+        passed, status, error = run(forgery)
+        assert not passed, forgery
+        assert status != "compile_error", error
+
+
+def test_input_output_and_files_reach_a_command(sandbox: Sandbox) -> None:
+    source = "read a b\necho $((a + b)) $1 $(cat data.txt)\nexit 3\n"
+    job = Command("sh", source, stdin="3 4\n", arguments=["x"], files={"data.txt": "told"})
+    outcome = sandbox.run(job)
+    assert outcome.stdout == "7 x told\n"
+    assert (outcome.status, outcome.exit_code) == ("error", 3)
+    with pytest.raises(ValueError, match="inside the working folder"):
+        sandbox.run(Command("sh", "", files={"../x": ""}))
+
+
+def test_a_program_is_compiled_once(sandbox: Sandbox) -> None:
+    if missing := toolchain("c").missing:
+        pytest.skip(missing)
+    source = "#include <stdio.h>\nint main(void) { puts(__TIME__); fflush(stdout); return 0; }\n"
+    assert sandbox.run(Command("c", source)).stdout.count(":") == 2
+    broken = sandbox.run(Command("c", "int main("))
+    assert broken.status == "compile_error"
+    assert "error" in broken.error
+    from evaluation.sandbox import commands
+
+    before = len(commands._CACHE._found)
+    assert sandbox.run(Command("c", source, stdin="x")).status == "ok"
+    assert len(commands._CACHE._found) == before
+
+
+def test_compilers_read_nothing_of_the_host(sandbox: Sandbox) -> None:
+    if missing := toolchain("c").missing:
+        pytest.skip(missing)
+    source = '#include "/etc/passwd"\nint main(void) { return 0; }\n'
+    outcome = sandbox.run(Command("c", source))
+    assert outcome.status == "compile_error"
+    assert "No such file" in outcome.error
+
+
+def test_greedy_commands_are_stopped(sandbox: Sandbox) -> None:
+    quick = Limits(cpu_seconds=1, memory_bytes=128 * 1024**2)
+    loop = sandbox.run(Command("sh", "while :; do :; done", limits=quick))
+    assert loop.status == "timeout"
+    flood = sandbox.run(Command("sh", "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done"))
+    assert flood.status == "output_limit"
+
+
+def test_unknown_languages_and_tests_without_an_end_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected one of"):
+        toolchain("klingon")
+    with pytest.raises(ValueError, match="int main"):
+        instrument("cpp", "int f() {", "}\n")
+    with pytest.raises(ValueError, match="tests inside the program"):
+        instrument("awk", "", "")
+    assert set(toolchains()) == set(LANGUAGES)
