@@ -19,6 +19,7 @@ from evaluation.sandbox.outcome import Limits
 _SERVER_BYTES = 64 * 1024**2  # the server's own share
 _SERVER_PROCESSES = 2  # the server and the reaper
 _REMOVE_SECONDS = 5.0
+_PREFIX = "cookbook-sandbox-"
 _numbers = itertools.count(1)
 
 
@@ -29,7 +30,8 @@ class Group:
         parents = _parents()
         if parents is None:
             raise OSError(2, lacking())
-        name = f"cookbook-sandbox-{os.getpid()}-{next(_numbers)}"
+        _sweep(set(parents))
+        name = f"{_PREFIX}{os.getpid()}-{next(_numbers)}"
         self._memory, self._pids = (parent / name for parent in parents)
         self._set: Limits | None = None
         self._kills = 0
@@ -86,6 +88,15 @@ class Group:
     def _try(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):  # swap accounting is often compiled out
             path.write_text(text)
+
+
+def _sweep(parents: set[Path]) -> None:
+    """Remove empty groups of supervisors that were killed before they could."""
+    for folder in (place for parent in parents for place in parent.glob(f"{_PREFIX}*")):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            with contextlib.suppress(OSError):  # still in use after all, or swept by another
+                folder.rmdir()
 
 
 def lacking() -> str:

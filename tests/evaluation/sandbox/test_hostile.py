@@ -9,6 +9,7 @@ much of something. The last test looks for what they left behind.
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -495,3 +496,16 @@ def own_processes() -> set[int]:
 def control_groups() -> set[str]:
     name = f"cookbook-sandbox-{os.getpid()}-"
     return {str(path) for path in Path("/sys/fs/cgroup").rglob(f"{name}*")}
+
+
+def test_groups_of_a_killed_supervisor_are_swept(sandbox: Sandbox) -> None:
+    from evaluation.sandbox import cgroup
+
+    parents = cgroup._parents()
+    assert parents is not None
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left = parents[0] / f"cookbook-sandbox-{gone.pid}-1"
+    left.mkdir()
+    cgroup.Group().remove()
+    assert not left.exists()
