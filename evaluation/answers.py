@@ -10,22 +10,25 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from collections.abc import Collection
 
-_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.M | re.S)
-_PYTHON = {"python", "py", "python3"}
+_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.M | re.S)
+_PYTHON = frozenset({"python", "py", "python3"})
 
 
-def extract_code(text: str) -> str:
-    r"""The first Python block of a chat answer; else the first block; else the whole text.
+def extract_code(text: str, languages: Collection[str] = _PYTHON, *, name: str = "") -> str:
+    r"""The first block in one of the languages; else the first block; else the whole text.
 
+    name: prefer the first block that defines this function or class, in whatever order.
     >>> extract_code("Sure:\n```python\nx = 1\n```\nDone.")
     'x = 1\n'
     """
     blocks = [(match.group(1).lower(), match.group(2)) for match in _FENCE.finditer(text)]
-    for language, body in blocks:
-        if language in _PYTHON:
-            return body
-    return blocks[0][1] if blocks else text
+    fitting = [body for language, body in blocks if language in languages]
+    fitting = fitting or [body for _, body in blocks] or [text]
+    if name:
+        return next((body for body in fitting if defines(body, name)), fitting[0])
+    return fitting[0]
 
 
 def defines(code: str, name: str) -> bool:
@@ -43,17 +46,18 @@ def trim_to_parsable(code: str, *, minimum_lines: int = 0) -> str:
     >>> trim_to_parsable("x = 1\nI hope this helps!")
     'x = 1\n'
     """
-    if _parses(code):
+    if parses(code):
         return code
     lines = code.splitlines(keepends=True)
     for count in range(len(lines) - 1, max(minimum_lines, 1) - 1, -1):
         prefix = "".join(lines[:count])
-        if _parses(prefix):
+        if parses(prefix):
             return prefix
     return code
 
 
-def _parses(code: str) -> bool:
+def parses(code: str) -> bool:
+    """Whether the text is valid Python."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -1,8 +1,8 @@
 """Scores and their uncertainty: unbiased pass@k, Wilson intervals, bootstrap over tasks.
 
 No number leaves the evaluation without an interval: one greedy sample a task gets Wilson's,
-anything else a percentile bootstrap that redraws tasks (never rows) with a fixed seed.
-Paper section 5.
+anything else a percentile bootstrap that redraws tasks (never rows) with a fixed seed, or whole
+problems where several tasks are translations of one. Paper section 5.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 _Z_95 = 1.959963984540054
+_Z_POWER = 0.8416212335729143
+#: With b discordant tasks all on one side, McNemar's p is 2 * 0.5**b: 0.0625 at five, 0.031 at six.
+MIN_DISCORDANT = 6
 
 
 class Interval(NamedTuple):
@@ -65,25 +68,71 @@ def bootstrap_ratio(
     numerators: Sequence[float],
     denominators: Sequence[float],
     *,
+    clusters: Sequence[str] | None = None,
     seed: int = 0,
     draws: int = 10_000,
 ) -> Interval:
     """Percentile interval (95%) of sum(numerators) / sum(denominators), redrawing tasks.
 
     Bits per byte over documents is such a ratio: bits and bytes of a document travel together.
+    clusters: the problem of each row; rows of one problem are drawn together (Miller 2024, "Adding
+    error bars to evals").
     """
+    tops, bottoms = clustered(numerators, denominators, clusters)
+    low, high = np.percentile(ratio_draws([(tops, bottoms)], seed=seed, draws=draws), [2.5, 97.5])
+    return Interval(float(low), float(high))
+
+
+def clustered(
+    numerators: Sequence[float], denominators: Sequence[float], clusters: Sequence[str] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of both lists for each cluster (each row alone without clusters)."""
     if len(numerators) != len(denominators) or not len(numerators):
         raise ValueError(
             "expected two lists of one length above 0, "
             f"found {len(numerators)} and {len(denominators)} values"
         )
-    top, bottom = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
+    tops, bottoms = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
+    if clusters is None:
+        return tops, bottoms
+    names, owner = np.unique(np.asarray(clusters), return_inverse=True)
+    return (
+        np.bincount(owner, weights=tops, minlength=len(names)),
+        np.bincount(owner, weights=bottoms, minlength=len(names)),
+    )
+
+
+def ratio_draws(
+    parts: Sequence[tuple[np.ndarray, np.ndarray]], *, seed: int, draws: int = 10_000
+) -> np.ndarray:
+    """Bootstrap draws of a ratio of sums, or of the difference second minus first of two.
+
+    All parts are redrawn with the same picks: two models on the same tasks stay paired.
+    """
+    size = len(parts[0][0])
     generator = np.random.default_rng(seed)
-    ratios = np.empty(draws)
-    step = max(1, 2_000_000 // len(top))
+    found = np.empty(draws)
+    step = max(1, 2_000_000 // size)
     for start in range(0, draws, step):
         count = min(step, draws - start)
-        picks = generator.integers(0, len(top), size=(count, len(top)))
-        ratios[start : start + count] = top[picks].sum(axis=1) / bottom[picks].sum(axis=1)
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    return Interval(float(low), float(high))
+        picks = generator.integers(0, size, size=(count, size))
+        ratios = [tops[picks].sum(axis=1) / bottoms[picks].sum(axis=1) for tops, bottoms in parts]
+        found[start : start + count] = ratios[-1] - ratios[0] if len(ratios) > 1 else ratios[0]
+    return found
+
+
+def detectable_difference(tasks: int, discordance: float) -> float:
+    """Smallest true difference of two pass rates that a paired test finds with 80% power.
+
+    tasks: how many both models answered. discordance: share of tasks that only one of them solves.
+    Two-sided 5% level, the normal approximation of McNemar's test (Connor 1987). Fewer than six
+    discordant tasks are never significant, so the answer is at least 6 / tasks; 1.0 when even that
+    is out of reach.
+    """
+    if tasks < 1 or not 0 <= discordance <= 1:
+        raise ValueError(f"expected tasks >= 1 and a share, found {tasks} and {discordance}")
+    difference = (_Z_95 + _Z_POWER) * sqrt(discordance / tasks)
+    for _ in range(50):  # the variance under the alternative is smaller; this settles quickly
+        spread = sqrt(max(0.0, discordance - min(difference, discordance) ** 2))
+        difference = (_Z_95 * sqrt(discordance) + _Z_POWER * spread) / sqrt(tasks)
+    return min(1.0, max(difference, MIN_DISCORDANT / tasks))

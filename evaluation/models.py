@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -38,9 +39,13 @@ class LoadedModel:
 
 
 def load_model(
-    path: Path, *, name: str | None = None, device: str | None = None, cache: Path | None = None
+    path: Path | str,
+    *,
+    name: str | None = None,
+    device: str | None = None,
+    cache: Path | None = None,
 ) -> LoadedModel:
-    """Load a Hugging Face folder, a .gguf file, or a folder that holds one .gguf file.
+    """Load a Hugging Face folder, a .gguf file, a folder that holds one, or an id on the hub.
 
     device: default CUDA when there is one, else CPU. dtype: bfloat16 on CUDA, float32 on CPU.
     cache: where converted GGUF files go (default: cache/models below COOKBOOK_HOME).
@@ -49,7 +54,7 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    path = Path(path)
+    path = local_folder(Path(path))
     folder, digest = _as_folder(path, cache)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = torch.bfloat16 if chosen.type == "cuda" else torch.float32
@@ -66,6 +71,29 @@ def load_model(
         device=chosen,
         context_length=int(getattr(model.config, "max_position_embeddings", 0) or 2048),
     )
+
+
+def local_folder(path: Path) -> Path:
+    """The path itself if it exists, else the folder of the hub model `owner/name`, downloaded.
+
+    Raises FileNotFoundError when neither is there.
+    """
+    if path.exists():
+        return path
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)):
+        raise FileNotFoundError(
+            f"no model at {path}: expected a model folder, a .gguf file, an id on the hub "
+            "(owner/name), or the http address of an endpoint"
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(path), allow_patterns=[*_MODEL_FILES, "*.gguf"]))
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"no model at {path}, and the hub has none of that name or cannot be reached "
+            f"({type(error).__name__})"
+        ) from error
 
 
 def model_digest(folder: Path) -> str:
@@ -86,8 +114,6 @@ def _as_folder(path: Path, cache: Path | None) -> tuple[Path, str]:
     found = sorted(path.glob("*.gguf")) if path.is_dir() else []
     if len(found) == 1:
         return _converted(found[0], cache)
-    if not path.exists():
-        raise FileNotFoundError(f"no model at {path}: expected a model folder or a .gguf file")
     raise ValueError(
         f"{path} is no model: expected config.json with *.safetensors beside it, or exactly one "
         f".gguf file; found {len(found)} .gguf files and no config.json"

@@ -1,4 +1,4 @@
-"""The page of a run: scores with intervals, tables, and a few failing samples to look at."""
+"""The page of a run: scores with intervals, what could be detected, tables, failing samples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 from evaluation.benchmarks.base import Score
 from evaluation.records import Row
 
-_SHOWN_FAILURES = 10
+_SHOWN_FAILURES = 200
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; color: #1c2330 }
 table { border-collapse: collapse; margin: 1rem 0 }
@@ -20,9 +20,13 @@ pre { background: #f4f6fa; padding: .8rem; overflow-x: auto } summary { cursor: 
 
 
 def render(
-    model: str, scores: Sequence[Score], rows: Sequence[Row], tables: dict[str, list[Row]]
+    model: str,
+    scores: Sequence[Score],
+    rows: Sequence[Row],
+    tables: dict[str, list[Row]],
+    notes: Sequence[str] = (),
 ) -> str:
-    """The whole page as one HTML text without outside references."""
+    """The whole page as one HTML text without outside references; notes stand below the scores."""
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'>",
         f"<title>Scores of {escape(model)}</title><style>{_STYLE}</style>",
@@ -30,23 +34,25 @@ def render(
         "<table><tr><th>benchmark<th>metric<th>value<th>95% interval<th>n<th>prompt<th>sandbox",
     ]
     for score in scores:
-        level = f"{score.level}, in-process" if score.level else "nothing executed"
+        level = f"{score.level}, {score.grade}" if score.level else "nothing executed"
         parts.append(
             f"<tr><td>{escape(score.benchmark)}<td>{escape(score.metric)}"
-            f"<td class='n'>{_number(score.metric, score.value)}"
-            f"<td class='n'>{_number(score.metric, score.low)} to "
-            f"{_number(score.metric, score.high)}<td class='n'>{score.n}"
+            f"<td class='n'>{number(score.metric, score.value)}"
+            f"<td class='n'>{number(score.metric, score.low)} to "
+            f"{number(score.metric, score.high)}<td class='n'>{score.n}"
             f"<td>{'chat' if score.chat else 'base'}<td>{escape(level)}</tr>"
         )
     parts.append("</table>")
+    parts += [f"<p>{escape(note)}" for note in notes]
     for name, table in tables.items():
         parts.append(f"<h2>{escape(name.replace('_', ' '))}</h2>{_table(table)}")
     parts.append(_failures(rows))
     return "".join(parts) + "</html>\n"
 
 
-def _number(metric: str, value: float) -> str:
-    return f"{100 * value:.1f}%" if metric.startswith("pass@") else f"{value:.4f}"
+def number(metric: str, value: float) -> str:
+    """A value as people read it: shares in percent, bits as they are."""
+    return f"{value:.4f}" if "bits" in metric else f"{100 * value:.1f}%"
 
 
 def _table(rows: Sequence[Row]) -> str:
@@ -69,7 +75,8 @@ def _failures(rows: Sequence[Row]) -> str:
     failed = [row for row in rows if row.get("passed") is False]
     if not failed:
         return ""
-    parts = [f"<h2>Failing samples ({len(failed)}, the first {_SHOWN_FAILURES} shown)</h2>"]
+    shown = f", the first {_SHOWN_FAILURES} shown" if len(failed) > _SHOWN_FAILURES else ""
+    parts = [f"<h2>Failing samples ({len(failed)}{shown})</h2>"]
     for row in failed[:_SHOWN_FAILURES]:
         title = f"{row['benchmark']} {row['task_id']} sample {row['sample']}: {row['status']}"
         parts.append(

@@ -7,16 +7,28 @@ what is finished is kept, and the summary is the same to the byte.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evaluation.benchmarks.base import Context, Score, UnavailableError, registry, select
-from evaluation.benchmarks.generative import Answer, GenerativeBenchmark
-from evaluation.models import load_model
+from evaluation.backends.base import Backend, Kind, open_backend
+from evaluation.benchmarks.base import (
+    Benchmark,
+    Context,
+    Result,
+    Score,
+    UnavailableError,
+    registry,
+    select,
+)
+from evaluation.benchmarks.generative import Answer, GenerativeBenchmark, Runs
+from evaluation.contamination import overlaps, training_texts, with_and_without
+from evaluation.metrics import bootstrap_ratio, detectable_difference
 from evaluation.records import Row
 from evaluation.report import render
 
@@ -24,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 def evaluate(
-    model_path: Path | str,
+    model: Path | str | Backend,
     benchmarks: Sequence[str],
     out: Path | str,
     *,
@@ -32,57 +44,93 @@ def evaluate(
     limit: int | None = None,
     max_new_tokens: int = 512,
     heldout: Path | str | None = None,
+    training: Path | str | None = None,
     seed: int = 0,
     name: str | None = None,
     batch_size: int | None = None,
     temperature: float = 0.0,
+    top_p: float = 1.0,
     samples: int = 1,
+    ks: Sequence[int] = (),
     workers: int = 2,
     device: str | None = None,
     cache: Path | None = None,
+    backend: Kind = "auto",
+    concurrency: int = 8,
+    requests_per_minute: float | None = None,
+    since: str | None = None,
+    until: str | None = None,
 ) -> list[Score]:
     """Score a model on benchmarks and write the run's files below `out`.
 
-    model_path: Hugging Face folder or GGUF file/folder. name: shown in tables (default: the
-    folder's name). heldout: folder of parquet documents for the `heldout` benchmark. cache: where
-    converted GGUF models go. Raises UnavailableError before loading the model when a benchmark
-    lacks its data, ValueError on an unknown benchmark.
+    model: Hugging Face folder, GGUF file or folder, hub id, endpoint address, or an open backend.
+    name: shown in tables (default: the folder's name). heldout: folder of parquet documents for
+    benchmarks made of documents. training: folder of parquet documents that the model was trained
+    on, to look for the tasks in. ks: further k of pass@k. cache: where converted GGUF models go.
+    Raises UnavailableError before loading the model when a benchmark lacks its data, ValueError on
+    an unknown benchmark or a k above the number of samples.
     """
-    chosen = select(benchmarks)
     heldout = Path(heldout) if heldout is not None else None
+    chosen = select(benchmarks, heldout)
+    if too_large := [k for k in ks if not 1 <= k <= samples]:
+        raise ValueError(
+            f"pass@{too_large[0]} needs at least {too_large[0]} samples of each task, "
+            f"found {samples}: raise --samples"
+        )
     for benchmark in chosen:
-        if lacking := benchmark.missing(heldout):
-            raise UnavailableError(f"{benchmark.name}: {lacking}")
-    loaded = load_model(Path(model_path), name=name, device=device, cache=cache)
-    context = Context(
-        loaded=loaded,
-        out=Path(out),
-        chat=chat,
-        limit=limit,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        samples=samples,
-        batch_size=batch_size,
-        heldout=heldout,
-        seed=seed,
-        workers=workers,
-    )
-    run = Run(model=loaded.name, digest=loaded.digest)
-    for benchmark in chosen:
-        _log.info("%s on %s", benchmark.name, loaded.name)
-        result = benchmark.evaluate(context)
-        run.rows += result.rows
-        run.scores += result.scores
-        run.tables |= result.tables
-    run.settings = {
-        "chat": chat,
-        "limit": limit,
-        "max_new_tokens": max_new_tokens,
-        "samples": samples,
-        "seed": seed,
-        "temperature": temperature,
-    }
-    run.write(context.out)
+        benchmark.prepare(heldout)
+    out = Path(out)
+    with _alone(out):
+        opened = (
+            model
+            if isinstance(model, Backend)
+            else open_backend(
+                model,
+                kind=backend,
+                name=name,
+                device=device,
+                batch_size=batch_size,
+                cache=cache,
+                concurrency=concurrency,
+                requests_per_minute=requests_per_minute,
+            )
+        )
+        _check_weights(chosen, opened)
+        context = Context(
+            backend=opened,
+            out=out,
+            chat=chat,
+            limit=limit,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            samples=samples,
+            ks=tuple(ks),
+            batch_size=batch_size,
+            heldout=heldout,
+            seed=seed,
+            workers=workers,
+            since=since,
+            until=until,
+        )
+        run = Run(model=opened.name, digest=opened.digest, seed=seed)
+        for benchmark in chosen:
+            _log.info("%s on %s", benchmark.name, opened.name)
+            run.add(benchmark, benchmark.evaluate(context))
+        if training is not None:
+            run.look_for_tasks(chosen, Path(training))
+        run.settings = {
+            "chat": chat,
+            "limit": limit,
+            "max_new_tokens": max_new_tokens,
+            "samples": samples,
+            "seed": seed,
+            "since": since,
+            "temperature": temperature,
+            "top_p": top_p,
+            "until": until,
+        }
+        run.write(out)
     return run.scores
 
 
@@ -105,13 +153,12 @@ def score_samples(
     benchmark = select([benchmark_name])[0]
     if not isinstance(benchmark, GenerativeBenchmark):
         raise ValueError(f"{benchmark_name} executes no programs; `score` cannot be used with it")
-    if lacking := benchmark.missing():
-        raise UnavailableError(f"{benchmark.name}: {lacking}")
-    path = Path(samples)
+    benchmark.prepare()
+    path, out = Path(samples), Path(out)
     tasks = {task.task_id: task for task in benchmark.tasks()}
     counts: dict[str, int] = {}
     answers: list[Answer] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         row = _sample_row(path, number, line)
@@ -121,23 +168,26 @@ def score_samples(
                 f"{path} line {number}: task_id {row['task_id']!r} is not in {benchmark_name} "
                 f"({len(tasks)} tasks, such as {next(iter(tasks))!r})"
             )
+        if reason := benchmark.unavailable(task):
+            raise UnavailableError(f"{path} line {number}: {task.task_id}: {reason}")
         sample = counts.get(task.task_id, 0)
         counts[task.task_id] = sample + 1
         if "solution" in row:
-            program = benchmark.solution_program(task, row["solution"])
-            answers.append(Answer(task.task_id, sample, row["solution"], program, program))
+            text = row["solution"]
+            answers.append(Answer(task, sample, text, text, text))
         else:
-            answers.append(benchmark.answer(task, sample, row["completion"], chat=chat))
+            text = row["completion"]
+            answers.append(Answer(task, sample, text, *benchmark.programs(task, text, chat=chat)))
     if not answers:
         raise ValueError(f"{path}: no samples; expected one JSON object a line")
     if len(counts) < len(tasks):
         _log.warning("%s: samples for %d of %d tasks", path.name, len(counts), len(tasks))
-    rows = benchmark.judge(answers, Path(out), chat=chat, workers=workers)
     model = name or path.name.removesuffix(".jsonl")
-    run = Run(model=model, digest="", settings={"chat": chat, "seed": seed})
-    run.rows = rows
-    run.scores = benchmark.scores(rows, model, chat=chat, seed=seed)
-    run.write(Path(out))
+    run = Run(model=model, digest="", seed=seed, settings={"chat": chat, "seed": seed})
+    with _alone(out), Runs(out, workers) as runs:
+        rows = benchmark.judge(answers, runs, chat=chat)
+        run.add(benchmark, Result(rows, benchmark.scores(rows, model, chat=chat, seed=seed)))
+        run.write(out)
     return run.scores
 
 
@@ -152,22 +202,65 @@ class Run:
 
     model: str
     digest: str
+    seed: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
     tables: dict[str, list[Row]] = field(default_factory=dict)
+    _families: dict[str, list[Result]] = field(default_factory=dict, repr=False)
+
+    def add(self, benchmark: Benchmark, result: Result) -> None:
+        """Take in one benchmark's result."""
+        self.rows += result.rows
+        self.scores += result.scores
+        self.tables |= result.tables
+        if benchmark.family:
+            self._families.setdefault(benchmark.family, []).append(result)
+
+    def look_for_tasks(self, benchmarks: Sequence[Benchmark], training: Path) -> None:
+        """Add the contamination tables: overlap of each task, scores with and without touched."""
+        texts = {
+            f"{benchmark.name}\0{task.task_id}": (task.prompt, benchmark.canonical(task) or "")
+            for benchmark in benchmarks
+            if isinstance(benchmark, GenerativeBenchmark)
+            for task in benchmark.tasks()
+        }
+        if not texts:
+            return
+        shares = overlaps(texts, training_texts(training))
+        scores: list[Row] = []
+        touched: list[Row] = []
+        for benchmark in benchmarks:
+            own = {
+                key.partition("\0")[2]: share
+                for key, share in shares.items()
+                if key.partition("\0")[0] == benchmark.name
+            }
+            rows = [row for row in self.rows if row["benchmark"] == benchmark.name]
+            if own and rows:
+                scores += with_and_without(benchmark.name, rows, own, seed=self.seed)
+                answered = {row["task_id"] for row in rows}
+                touched += [
+                    {"benchmark": benchmark.name, "task_id": task, "overlap": share}
+                    for task, share in own.items()
+                    if share and task in answered
+                ]
+        self.tables["contamination"] = scores
+        self.tables["contamination_tasks"] = touched
 
     def write(self, out: Path) -> None:
         """Write results.parquet, summary.json and report.html, each complete or not at all."""
         import pyarrow as pa
         import pyarrow.parquet as parquet
 
-        out.mkdir(parents=True, exist_ok=True)
+        self.scores += self._averages()
+        lines = self._detectable()
         summary = {
             "model": {"name": self.model, "digest": self.digest},
             "settings": self.settings,
             "scores": [asdict(score) for score in self.scores],
             "tables": self.tables,
+            "detectable": lines,
         }
         text = json.dumps(summary, indent=2, sort_keys=True) + "\n"
         schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in _COLUMNS.items()])
@@ -181,8 +274,58 @@ class Run:
             compression="zstd",
         )
         unfinished.replace(out / "results.parquet")
-        _replace(out / "report.html", render(self.model, self.scores, self.rows, self.tables))
+        page = render(self.model, self.scores, self.rows, self.tables, list(lines.values()))
+        _replace(out / "report.html", page)
         _replace(out / "summary.json", text)
+
+    def _averages(self) -> list[Score]:
+        """Average over each family's languages; the interval redraws problems, not tasks."""
+        found = []
+        for family, results in self._families.items():
+            if len(results) < 2:
+                continue
+            for metric in (score.metric for score in results[0].scores):
+                column = {"pass@1": "passed", "pass@1_sanitised": "passed_sanitised"}.get(metric)
+                if column is None:
+                    continue
+                values, weights, problems = [], [], []
+                for result in results:
+                    share = 1 / len(result.rows)  # every language weighs the same
+                    values += [share * bool(row[column]) for row in result.rows]
+                    weights += [share] * len(result.rows)
+                    problems += [str(row["problem"]) for row in result.rows]
+                interval = bootstrap_ratio(values, weights, clusters=problems, seed=self.seed)
+                first = results[0].scores[0]
+                found.append(
+                    Score(
+                        f"{family} average",
+                        metric,
+                        sum(values) / sum(weights),
+                        *interval,
+                        len(set(problems)),
+                        self.model,
+                        first.chat,
+                        first.level,
+                        first.grade,
+                    )
+                )
+        return found
+
+    def _detectable(self) -> dict[str, str]:
+        """For each pass rate, what a comparison of this size could find."""
+        lines = {}
+        own = {row["benchmark"] for row in self.rows}
+        for score in self.scores:
+            if score.metric != "pass@1" or score.benchmark not in own:
+                continue
+            # two models that err alike on half of what chance alone would set apart
+            difference = detectable_difference(score.n, score.value * (1 - score.value))
+            lines[score.benchmark] = (
+                f"{score.benchmark}: with {score.n} tasks at {100 * score.value:.1f}%, a paired "
+                f"comparison finds a true difference of {100 * difference:.1f} points or more with "
+                "80% power (assuming half the disagreement of two unrelated models)"
+            )
+        return lines
 
 
 _COLUMNS = {
@@ -191,11 +334,17 @@ _COLUMNS = {
     "model_digest": "string",
     "chat": "bool_",
     "task_id": "string",
+    "problem": "string",
     "sample": "int32",
     "work": "string",
     "passed": "bool_",
     "passed_sanitised": "bool_",
+    "correct": "bool_",
+    "syntax_valid": "bool_",
+    "tests_passed": "int32",
+    "tests_total": "int32",
     "status": "string",
+    "grade": "string",
     "level": "string",
     "error": "string",
     "completion": "string",
@@ -203,6 +352,30 @@ _COLUMNS = {
     "bits": "float64",
     "bytes": "int64",
 }
+
+
+def _check_weights(benchmarks: Sequence[Benchmark], backend: Backend) -> None:
+    lacking = [benchmark.name for benchmark in benchmarks if benchmark.needs_weights]
+    if lacking and backend.loaded is None:
+        raise UnavailableError(
+            f"{', '.join(lacking)}: likelihoods need the model's weights, and {backend.name} is "
+            "reached through an interface that gives answers only; leave them out, or give --model "
+            "a model folder"
+        )
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the run's folder; the kernel lets go of it when the process dies, however it dies."""
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"{out}: another run is writing there; wait for it or choose another folder"
+            ) from error
+        yield
 
 
 def _replace(path: Path, text: str) -> None:
@@ -216,6 +389,8 @@ def _sample_row(path: Path, number: int, line: str) -> dict[str, str]:
         row = json.loads(line)
     except ValueError as error:
         raise ValueError(f"{path} line {number}: not JSON ({error})") from error
+    if isinstance(row, dict) and isinstance(row.get("task_id"), int):
+        row["task_id"] = str(row["task_id"])
     fits = isinstance(row, dict) and isinstance(row.get("task_id"), str)
     fits = fits and any(isinstance(row.get(name), str) for name in ("completion", "solution"))
     if not fits:

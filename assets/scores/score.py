@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from assets.documents import write_table
 from assets.recipe import Evaluation
 
-VERSION = "1"
+VERSION = "2"
 
 SCORE_SCHEMA = pa.schema(
     [
@@ -30,6 +30,7 @@ SCORE_SCHEMA = pa.schema(
         ("model", pa.string()),
         ("chat", pa.bool_()),
         ("level", pa.string()),
+        ("grade", pa.string()),
     ]
 )
 LIKELIHOOD = ("humaneval_bpb",)

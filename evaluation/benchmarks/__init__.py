@@ -1,6 +1,6 @@
 """One module per benchmark; adding a module here adds the benchmark, nothing else to edit.
 
-A benchmark module defines BENCHMARK, an instance of `base.Benchmark`. The registry finds them by
+A benchmark module defines BENCHMARKS, instances of `base.Benchmark`. The registry finds them by
 walking this package. Benchmark data is not part of the project: see `data.py`.
 """
 

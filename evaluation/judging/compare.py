@@ -101,10 +101,27 @@ def _is_some(value: Any, expected: Any, arguments: Any, atol: float) -> bool:
     return bool(told == expected)
 
 
+def _as_json(value: Any, expected: Any, arguments: Any, atol: float) -> bool:
+    return bool(_json_like(value) == _json_like(expected))
+
+
+def _json_like(value: Any) -> Any:
+    """As JSON would hold it: tuples are lists, keys are text."""
+    if isinstance(value, list | tuple):
+        return [_json_like(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            key if isinstance(key, str) else repr(key): _json_like(item)
+            for key, item in value.items()
+        }
+    return value
+
+
 ORACLES: dict[str, Callable[[Any, Any, Any, float], bool]] = {
     "anything": lambda value, expected, arguments, atol: True,
     "zero_too": lambda value, expected, arguments, atol: value == expected or value == 0,
     "same_set": lambda value, expected, arguments, atol: set(value) == set(expected),
+    "as_json": _as_json,
     "is_some": _is_some,
     "pyramid_surface": _pyramid_surface,
     "digit_distance": _digit_distance,

@@ -1,4 +1,4 @@
-"""A tiny random Llama with a byte-level tokenizer, made once per test run."""
+"""A tiny random Llama with a byte-level tokenizer, made once per test run; benchmark files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.benchmarks.data import SETTING
+from evaluation.sandbox import SandboxError, ensure_level
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "benchmarks"
 TEMPLATE = (
     "{% for message in messages %}<|user|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -49,3 +53,22 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def benchmark_files(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of benchmark files, set as the setting; skips where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("the benchmark files are not beside the checkout (../shared/benchmarks)")
+    monkeypatch.setenv(SETTING, str(SHARED))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return SHARED
+
+
+@pytest.fixture
+def sandbox_here() -> None:
+    """Skips where programs cannot be isolated."""
+    try:
+        ensure_level()
+    except SandboxError as error:
+        pytest.skip(str(error))

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.generation import Parameters, chat_prompt, cut_at_stop, generate
+from evaluation.backends import Job
+from evaluation.backends.local import TransformersBackend, chat_prompt
+from evaluation.generation import Parameters, cut_at_stop
+from evaluation.generation import generate as generate_with
 from evaluation.models import LoadedModel, load_model
 
 PROMPTS = ["def f(x):", "import os\n\n\ndef main(", "x", "class A:\n    def b(self):\n        pass"]
@@ -15,6 +18,18 @@ PROMPTS = ["def f(x):", "import os\n\n\ndef main(", "x", "class A:\n    def b(se
 @pytest.fixture(scope="module")
 def loaded(tiny_model: Path) -> LoadedModel:
     return load_model(tiny_model, device="cpu")
+
+
+def generate(
+    loaded: LoadedModel,
+    prompts: list[str],
+    parameters: Parameters,
+    *,
+    cache: Path,
+    batch_size: int | None = None,
+) -> list[list[str]]:
+    backend = TransformersBackend(loaded, batch_size=batch_size)
+    return generate_with(backend, prompts, parameters, cache=cache)
 
 
 def test_greedy_equals_the_librarys_search_one_by_one(loaded: LoadedModel, tmp_path: Path) -> None:
@@ -32,7 +47,7 @@ def test_greedy_equals_the_librarys_search_one_by_one(loaded: LoadedModel, tmp_p
 def test_finished_batches_are_never_generated_again(
     loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evaluation import generation
+    from evaluation.backends import local
 
     parameters = Parameters(max_new_tokens=8)
     cache = tmp_path / "g.jsonl"
@@ -42,13 +57,13 @@ def test_finished_batches_are_never_generated_again(
     # the process died within the second batch: one of its two rows and half a line are there
     cache.write_text("".join(lines[:3]) + lines[3][:10])
     calls: list[int] = []
-    real = generation._decode_batch
+    real = local._decode_batch
 
     def counted(model: LoadedModel, rows: list[list[int]], *rest: object) -> list[str]:
         calls.append(len(rows))
         return real(model, rows, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(generation, "_decode_batch", counted)
+    monkeypatch.setattr(local, "_decode_batch", counted)
     assert generate(loaded, PROMPTS, parameters, cache=cache, batch_size=2) == whole
     assert calls == [2]
     assert generate(loaded, PROMPTS, parameters, cache=cache, batch_size=2) == whole
@@ -85,6 +100,15 @@ def test_chat_needs_a_template(loaded: LoadedModel) -> None:
             chat_prompt(loaded, "hi")
     finally:
         loaded.tokenizer.chat_template = template
+
+
+def test_batches_are_whatever_is_cached_already(loaded: LoadedModel) -> None:
+    backend = TransformersBackend(loaded)
+    jobs = [Job(prompt, sample) for prompt in PROMPTS for sample in range(3)]
+    batches = backend.batches(jobs, Parameters(temperature=1.0))
+    assert sorted(job for batch in batches for job in batch) == sorted(jobs)
+    assert backend.batches(jobs[::-1], Parameters(temperature=1.0)) == batches
+    assert len(batches) == 2  # one for each of two cores
 
 
 def test_senseless_parameters_are_refused() -> None:

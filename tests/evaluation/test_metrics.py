@@ -6,7 +6,13 @@ from math import comb
 
 import pytest
 
-from evaluation.metrics import bootstrap_mean, bootstrap_ratio, pass_at_k, wilson_interval
+from evaluation.metrics import (
+    bootstrap_mean,
+    bootstrap_ratio,
+    detectable_difference,
+    pass_at_k,
+    wilson_interval,
+)
 
 
 def test_pass_at_k_by_hand() -> None:
@@ -58,3 +64,27 @@ def test_bootstrap_ratio_weighs_by_bytes() -> None:
     assert high == pytest.approx(3.0)
     with pytest.raises(ValueError, match="one length"):
         bootstrap_ratio([1.0], [1.0, 2.0])
+
+
+def test_clusters_are_drawn_whole() -> None:
+    # 20 problems in 5 languages: all five agree, so there are 20 pieces of evidence, not 100
+    values = [float(problem % 2) for problem in range(20) for _ in range(5)]
+    problems = [f"p{problem}" for problem in range(20) for _ in range(5)]
+    ones = [1.0] * len(values)
+    whole = bootstrap_ratio(values, ones, clusters=problems)
+    apart = bootstrap_ratio(values, ones)
+    single = bootstrap_ratio(values[::5], ones[::5])
+    assert whole == single
+    assert whole.high - whole.low > 2 * (apart.high - apart.low)
+
+
+def test_detectable_difference_by_the_sample_size_formula() -> None:
+    # Connor: n = (1.96 sqrt(d) + 0.8416 sqrt(d - x^2))^2 / x^2
+    x = detectable_difference(164, 0.21)
+    needed = (1.95996 * 0.21**0.5 + 0.84162 * (0.21 - x * x) ** 0.5) ** 2 / x**2
+    assert needed == pytest.approx(164, rel=1e-3)
+    assert 0.08 < x < 0.11  # the 8 to 10 points of a HumanEval run at 30%
+    assert detectable_difference(656, 0.21) == pytest.approx(x / 2, rel=0.02)
+    # where nothing separates the models, six tasks on one side are the least that can count
+    assert detectable_difference(164, 0.0) == 6 / 164
+    assert detectable_difference(4, 0.0) == 1.0

@@ -11,7 +11,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from evaluation.benchmarks.heldout import (
-    BENCHMARK,
+    BENCHMARKS,
     Document,
     compressor_bits_per_byte,
     read_documents,
@@ -45,8 +45,8 @@ def test_bad_folders_are_named(tmp_path: Path) -> None:
     doubled = write_documents(tmp_path / "d", [DOCUMENTS[0], DOCUMENTS[0]])
     with pytest.raises(ValueError, match="twice"):
         read_documents(doubled)
-    assert "--heldout" in str(BENCHMARK.missing(None))
-    assert "no *.parquet" in str(BENCHMARK.missing(tmp_path / "nowhere"))
+    assert "--heldout" in str(BENCHMARKS[0].missing(None))
+    assert "no *.parquet" in str(BENCHMARKS[0].missing(tmp_path / "nowhere"))
 
 
 def test_compressors_see_the_same_bytes() -> None:

@@ -1,0 +1,164 @@
+"""CRUXEval: 800 short Python functions; predict the output of a call, or an input for an output.
+
+`cruxeval_output`: the answer must be a literal and is compared as a value, nothing is executed.
+`cruxeval_input`: the function is called in the sandbox with the predicted arguments, and the judge
+compares what comes back. One worked example stands before each question, for base and chat alike.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from evaluation.benchmarks.data import DataFile, Hub
+from evaluation.benchmarks.generative import GenerativeBenchmark, Task, Verdict
+from evaluation.sandbox import Job, Outcome, Pairs
+
+DATA = DataFile(
+    name="cruxeval.jsonl",
+    sha256="8368b81047dc5014e4caf5a2f97604eff7644e0ecd7415e3ceeb184bbc2e0c96",
+    how_to_get="download data/cruxeval.jsonl from https://github.com/facebookresearch/cruxeval",
+    hub=Hub(
+        "cruxeval-org/cruxeval",
+        ("id", "code", "input", "output"),
+        "a5f018f9a531391ed9d89530b592c9aaff5e2457269f1f904a173fb0ffc8c0f8",
+    ),
+)
+_END = "[/ANSWER]"
+_EXAMPLE = "def f(text, n):\n    return text[n:] + text[:n]"
+_LONGEST_LITERAL = 20_000
+
+
+@cache
+def load_tasks() -> tuple[Task, ...]:
+    """The 800 tasks in file order."""
+    return tuple(Task(row["id"], row["code"], row) for row in DATA.rows())
+
+
+class CruxEval(GenerativeBenchmark):
+    """What both directions share; the text of a question is the same for base and chat models."""
+
+    python = False
+    request: str
+
+    def missing(self, heldout: Path | None = None) -> str | None:
+        return DATA.missing()
+
+    def tasks(self) -> list[Task]:
+        return list(load_tasks())
+
+    def question(self, arguments: str, output: str) -> str:
+        """The assert with its gap."""
+        raise NotImplementedError
+
+    def base_prompt(self, task: Task) -> str:
+        row = task.data
+        example = self.question("'abcd', 1", "'bcda'")
+        return (
+            f"{self.request} Answer between [ANSWER] and [/ANSWER] with the whole assert and "
+            f"nothing else.\n\n[PYTHON]\n{_EXAMPLE}\n{example}\n"
+            f"[/PYTHON]\n[ANSWER]\nassert f('abcd', 1) == 'bcda'\n{_END}\n\n"
+            f"[PYTHON]\n{row['code']}\n{self.question(row['input'], row['output'])}\n"
+            "[/PYTHON]\n[ANSWER]\n"
+        )
+
+    def instruction(self, task: Task) -> str:
+        return self.base_prompt(task)
+
+    def stop(self, *, chat: bool) -> tuple[str, ...]:
+        return (_END,)
+
+    def programs(self, task: Task, completion: str, *, chat: bool) -> tuple[str, str]:
+        text = completion.partition(_END)[0].rpartition("[ANSWER]")[2]
+        return text.strip(), next(
+            (line for line in text.strip().split("\n") if "==" in line), text.strip()
+        )
+
+
+class CruxEvalOutput(CruxEval):
+    """Predict what a call returns."""
+
+    name = "cruxeval_output"
+    description = "800 Python functions: predict what a call returns"
+    executes = False
+    request = "What does the function return? Replace ?? in the assert by a literal."
+
+    def question(self, arguments: str, output: str) -> str:
+        return f"assert f({arguments}) == ??"
+
+    def checks(self, task: Task, source: str) -> Sequence[Job]:
+        return []
+
+    def verdict(self, task: Task, source: str, outcomes: Sequence[Outcome]) -> Verdict:
+        text = source.strip()
+        if text.startswith("assert") or f"f({task.data['input']})" in text:
+            text = _right_of_equals(text)
+        expected = ast.literal_eval(task.data["output"])
+        try:
+            found: Any = ast.literal_eval(text[:_LONGEST_LITERAL])
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+            return Verdict(False, "error", error=f"no literal: {type(error).__name__}")
+        same = type(found) is type(expected) and found == expected
+        return Verdict(same, "ok" if same else "wrong", error="" if same else repr(found)[:200])
+
+    def canonical(self, task: Task) -> str | None:
+        return str(task.data["output"])
+
+
+class CruxEvalInput(CruxEval):
+    """Predict arguments that give an output."""
+
+    name = "cruxeval_input"
+    description = "800 Python functions: find arguments that give a certain output"
+    request = "Which arguments give this result? Replace ?? in the assert by arguments."
+
+    def question(self, arguments: str, output: str) -> str:
+        return f"assert f(??) == {output}"
+
+    def checks(self, task: Task, source: str) -> Sequence[Job]:
+        call = _call(source)
+        return [
+            Pairs(
+                source=f"{task.data['code']}\n\n\ndef predicted():\n    return {call}\n",
+                entry_point="predicted",
+                inputs=[()],
+                expected=[ast.literal_eval(task.data["output"])],
+                limits=self.limits,
+            )
+        ]
+
+    def canonical(self, task: Task) -> str | None:
+        return f"f({task.data['input']})"
+
+
+def _right_of_equals(text: str) -> str:
+    """The right side of the comparison in `assert f(...) == ...`."""
+    try:
+        statement = ast.parse(text.strip()).body[0]
+    except (SyntaxError, ValueError, IndexError, MemoryError, RecursionError):
+        return text.rpartition("==")[2].strip()
+    if isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Compare):
+        return ast.unparse(statement.test.comparators[-1])
+    return text
+
+
+def _call(text: str) -> str:
+    """The call `f(...)` that an answer makes: of its assert, or all of it; one line, or nothing."""
+    text = text.strip()
+    try:
+        statement = ast.parse(text).body[0]
+    except (SyntaxError, ValueError, IndexError, MemoryError, RecursionError):
+        return "None"
+    node = statement.test if isinstance(statement, ast.Assert) else None
+    if isinstance(node, ast.Compare):
+        return ast.unparse(node.left)
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "f":
+        return ast.unparse(value)
+    return f"f({ast.unparse(value)})" if value is not None else "None"
+
+
+BENCHMARKS = (CruxEvalInput(), CruxEvalOutput())

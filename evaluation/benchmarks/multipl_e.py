@@ -1,0 +1,88 @@
+"""MultiPL-E: HumanEval's and MBPP's problems in 18 more languages (paper 5.2, table 8).
+
+One benchmark a language, such as `multipl-e-java` and `multipl-e-mbpp-java`. The tests stand in the
+same program as the answer, so verdicts are in-process. Tasks of one problem are translations of
+each other: the average over languages redraws problems, and HumanEval itself is its Python part.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from evaluation.benchmarks.data import DataFile
+from evaluation.benchmarks.generative import GenerativeBenchmark, Task
+from evaluation.benchmarks.translated import (
+    continued,
+    fitted,
+    lacking_toolchain,
+    language_check,
+    tags,
+    title,
+)
+from evaluation.sandbox import Job
+
+_HASHES = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+_HOW = (
+    "export the configuration {name} of nuprl/MultiPL-E from the hub, or take the file of "
+    "bytedance/SandboxFusion (sandbox/tests/datasets/samples/Multi-PLE)"
+)
+
+
+class MultiplE(GenerativeBenchmark):
+    """One language of one of the two sets."""
+
+    python = False
+
+    def __init__(self, name: str, sha256: str) -> None:
+        origin, _, self.language = name.partition("-")
+        middle = "" if origin == "humaneval" else f"-{origin}"
+        self.name = f"multipl-e{middle}-{self.language}"
+        self.family = f"multipl-e{middle}"
+        self.description = f"{origin} in {title(self.language)}; executed tests"
+        self._data = DataFile(f"multipl-e/{name}.jsonl", sha256, _HOW.format(name=name))
+
+    def missing(self, heldout: Path | None = None) -> str | None:
+        return self._data.missing() or lacking_toolchain(self.language)
+
+    @cache  # noqa: B019 - one instance a language lives as long as the process
+    def _tasks(self) -> tuple[Task, ...]:
+        return tuple(
+            Task(
+                task_id=row["name"],
+                prompt=row["prompt"],
+                data={"tests": row["tests"], "stop": row["stop_tokens"]},
+                problem="_".join(row["name"].split("_")[:2]),
+            )
+            for row in self._data.rows()
+        )
+
+    def tasks(self) -> list[Task]:
+        return list(self._tasks())
+
+    def instruction(self, task: Task) -> str:
+        return (
+            f"Complete this {title(self.language)} code and answer with the whole function in one "
+            f"code block:\n\n```{tags(self.language)[0]}\n{task.prompt.strip()}\n```\n"
+        )
+
+    def base_prompt(self, task: Task) -> str:
+        return task.prompt
+
+    def stop(self, *, chat: bool) -> tuple[str, ...]:
+        return () if chat else tuple(self._tasks()[0].data["stop"])
+
+    def programs(self, task: Task, completion: str, *, chat: bool) -> tuple[str, str]:
+        if chat:
+            return fitted(task.prompt, completion, self.language, task.data["stop"])
+        return continued(task.prompt, completion)
+
+    def checks(self, task: Task, source: str) -> Sequence[Job]:
+        return [
+            language_check(self.language, source.rstrip() + "\n", task.data["tests"], self.limits)
+        ]
+
+
+BENCHMARKS = tuple(MultiplE(name, sha256) for name, sha256 in sorted(_HASHES.items()))

@@ -1,0 +1,45 @@
+"""Shared by benchmarks that ask for a Python function: how text becomes a program.
+
+A base model continues the prompt; a chat model's answer is its first code block. Either is put
+after the prompt, whose imports and helpers the tests may need. Sanitising picks the block that
+defines the function and drops trailing lines that cannot belong to it.
+"""
+
+from __future__ import annotations
+
+from evaluation.answers import defines, extract_code, trim_to_parsable
+
+STOP = ("<|endoftext|>", "</s>", "\nif __name__", "\ndef main(", "\nprint(")
+STOP_BASE = ("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\n```", "\n@", "\n#")
+STOP_CHAT = ("<|endoftext|>", "</s>")
+IMPORTS = """\
+import math, re, sys, copy, datetime, itertools, collections, heapq, functools, hashlib, string
+from typing import *
+from collections import *
+
+"""
+
+
+def completed(prompt: str, completion: str) -> tuple[str, str]:
+    """A prompt and its continuation as a program: raw, and sanitised."""
+    head = prompt.rstrip() + "\n"
+    code = head + completion.removeprefix("\n")
+    return code, trim_to_parsable(code, minimum_lines=head.count("\n"))
+
+
+def answered(prompt: str, text: str, entry_point: str) -> tuple[str, str]:
+    """A chat answer as a program after the prompt that it completes: raw, and sanitised."""
+    raw = _after(prompt, extract_code(text), entry_point)
+    chosen = _after(prompt, extract_code(text, name=entry_point), entry_point)
+    return raw, trim_to_parsable(chosen, minimum_lines=prompt.rstrip().count("\n") + 1)
+
+
+def standalone(text: str, entry_point: str = "") -> tuple[str, str]:
+    """A chat answer as a whole program of its own: raw, and sanitised."""
+    return extract_code(text), trim_to_parsable(extract_code(text, name=entry_point))
+
+
+def _after(prompt: str, body: str, entry_point: str) -> str:
+    whole = defines(body, entry_point)
+    # a whole function stands after the prompt's own imports and helpers
+    return prompt.rstrip() + ("\n    pass\n\n" if whole else "\n") + body

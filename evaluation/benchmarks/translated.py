@@ -1,0 +1,124 @@
+"""Shared by benchmarks in many languages: fences, and how a chat answer continues a prompt.
+
+A translated task's prompt ends in a function's head, and its tests begin where the function ends
+(for many languages with the closing brace). A base model's continuation is cut at the language's
+stop strings; a chat model repeats the head, so its answer is cut to what follows the head.
+Sanitising also keeps helpers and imports that the answer has before the head.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from evaluation.answers import extract_code
+from evaluation.generation import cut_at_stop
+from evaluation.sandbox import Job, LanguageTest, Limits, Program
+from evaluation.sandbox.languages import LANGUAGES, toolchain
+
+#: Fence tags of languages whose tag is more than their own name.
+_TAGS = {
+    "cpp": ("cpp", "c++", "cc"),
+    "cs": ("csharp", "c#", "cs"),
+    "go": ("go", "golang"),
+    "jl": ("julia", "jl"),
+    "js": ("javascript", "js"),
+    "pl": ("perl", "pl"),
+    "py": ("python", "py", "python3"),
+    "rb": ("ruby", "rb"),
+    "rkt": ("racket", "rkt"),
+    "rs": ("rust", "rs"),
+    "sh": ("bash", "sh", "shell"),
+    "ts": ("typescript", "ts"),
+}
+_TITLES = {
+    "c": "C", "cpp": "C++", "cs": "C#", "d": "D", "go": "Go", "java": "Java", "jl": "Julia",
+    "js": "JavaScript", "lua": "Lua", "php": "PHP", "pl": "Perl", "py": "Python", "r": "R",
+    "rb": "Ruby", "rkt": "Racket", "rs": "Rust", "scala": "Scala", "sh": "Bash",
+    "swift": "Swift", "ts": "TypeScript",
+}  # fmt: skip
+
+
+def title(language: str) -> str:
+    """The language's name in a sentence."""
+    return _TITLES.get(language, language)
+
+
+def tags(language: str) -> tuple[str, ...]:
+    """Tags that open a fenced block of the language."""
+    return _TAGS.get(language, (language,))
+
+
+def lacking_toolchain(language: str) -> str | None:
+    """Why programs in the language cannot run here, None when they can."""
+    if language not in LANGUAGES:
+        return f"programs in {title(language)} cannot be run; doctor lists the languages that can"
+    missing = toolchain(language).missing
+    return f"{title(language)}: {missing}" if missing else None
+
+
+def language_check(language: str, source: str, test: str, limits: Limits) -> Job:
+    """The answer and its tests as one program."""
+    if language == "py":
+        return Program(source=source, test=test, limits=limits)
+    if language == "rs":
+        source, test = _without_crates(source), _as_main(test)
+    if language == "java":
+        source, test = _in_class_problem(source, test)
+    return LanguageTest(language=language, source=source, test=test, limits=limits)
+
+
+def continued(prompt: str, completion: str) -> tuple[str, str]:
+    """A base model's continuation, already cut at the stop strings: raw and sanitised alike."""
+    return prompt + completion, prompt + completion
+
+
+def fitted(prompt: str, text: str, language: str, stop: Sequence[str]) -> tuple[str, str]:
+    """A chat answer as a continuation of the prompt: raw, and with its helpers kept."""
+    code = extract_code(text, tags(language))
+    head = prompt.rstrip().split("\n")[-1]
+    before, body = _split_at_head(code, head)
+    body = cut_at_stop(body, stop)
+    known = {line.strip() for line in prompt.split("\n")}
+    helpers = [line for line in before if line.strip() and line.strip() not in known]
+    opening = prompt[: prompt.rstrip().rfind("\n") + 1]
+    kept = "".join(f"{line}\n" for line in helpers)
+    return f"{prompt.rstrip()}\n{body}", f"{opening}{kept}{head}\n{body}"
+
+
+def _without_crates(source: str) -> str:
+    """Rust prompts name crates in case they help; here are none, so those lines go."""
+    return re.sub(r"^[ \t]*use (?:rand|regex|md5)\b[^;]*;", "", source, flags=re.M)
+
+
+def _in_class_problem(source: str, test: str) -> tuple[str, str]:
+    """The class that holds main goes by the name of the file that Java programs are put into."""
+    if re.search(r"\bclass\s+Problem\b", source):
+        return source, test
+    if re.search(r"\bclass\s+Main\b", test):
+        return source, re.sub(r"\b(?:public\s+)?class\s+Main\b", "class Problem", test)
+    renamed = (re.sub(r"\bSolution\b", "Problem", text) for text in (source, test))
+    return next(renamed), next(renamed)
+
+
+def _as_main(test: str) -> str:
+    """Rust unit tests as a main function that calls them one after the other."""
+    names = re.findall(r"#\[test\]\s*fn\s+(\w+)", test)
+    module = re.search(r"\bmod\s+(\w+)", test)
+    if not names or module is None:
+        return test
+    test = re.sub(r"#\[test\]\s*fn", "pub fn", test.replace("#[cfg(test)]", ""))
+    calls = "".join(f"    {module.group(1)}::{name}();\n" for name in names)
+    return f"{test}\nfn main() {{\n{calls}}}\n"
+
+
+def _split_at_head(code: str, head: str) -> tuple[list[str], str]:
+    """Lines before the function's head, and the text after it; all is body without a head."""
+    lines = code.split("\n")
+    names = re.findall(r"([\w$-]+)\s*[(]", head) or re.findall(r"(\w+)", head)[-1:]
+    for number, line in enumerate(lines):
+        same = line.strip().rstrip("{ ") == head.strip().rstrip("{ ")
+        if same or (names and re.search(rf"\b{re.escape(names[0])}\s*\(", line) and "{" in line):
+            rest = line.partition("{")[2] if head.rstrip().endswith("{") else ""
+            return lines[:number], "\n".join([rest, *lines[number + 1 :]]).lstrip("\n")
+    return [], code

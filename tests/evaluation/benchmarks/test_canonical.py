@@ -1,0 +1,139 @@
+"""A benchmark's own solutions pass its checks, and faulty ones do not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from evaluation.benchmarks.base import registry
+from evaluation.benchmarks.generative import GenerativeBenchmark, Task
+from evaluation.run import score_samples
+
+pytestmark = pytest.mark.usefixtures("benchmark_files", "sandbox_here")
+
+
+def judged(
+    name: str, tmp_path: Path, solutions: Sequence[tuple[str, str]], *, solution: bool = True
+) -> list[bool]:
+    """Verdicts of (task id, text) pairs, by the `score` command's function."""
+    kind = "solution" if solution else "completion"
+    path = tmp_path / "samples.jsonl"
+    path.write_text("".join(json.dumps({"task_id": t, kind: s}) + "\n" for t, s in solutions))
+    score_samples(name, path, tmp_path / "out")
+    return [json.loads(line)["passed"] for line in (tmp_path / "out/results.jsonl").open()]
+
+
+def ready(name: str) -> GenerativeBenchmark:
+    benchmark = registry()[name]
+    assert isinstance(benchmark, GenerativeBenchmark)
+    if lacking := benchmark.missing():
+        pytest.skip(lacking)
+    return benchmark
+
+
+def solved(benchmark: GenerativeBenchmark, tasks: Sequence[Task]) -> list[tuple[str, str]]:
+    return [(task.task_id, benchmark.canonical(task) or "") for task in tasks]
+
+
+# one task of each kind of check: asserts outside, a class in the tests, a built-in's name, pairs,
+# literals, other languages
+SOME = {
+    "cruxeval_input": ("sample_0", "sample_7"),
+    "cruxeval_output": ("sample_0", "sample_7"),
+    "humaneval+": ("HumanEval/2", "HumanEval/38"),
+    "humaneval-x-py": ("Python/0",),
+    "mbpp": ("Mbpp/12", "Mbpp/126", "Mbpp/367"),
+    "mceval-sh": ("Shell/1",),
+    "mdeval-json": ("JSON/1", "JSON/18"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SOME))
+def test_some_canonical_solutions_pass(name: str, tmp_path: Path) -> None:
+    benchmark = ready(name)
+    tasks = [task for task in benchmark.tasks() if task.task_id in SOME[name]]
+    assert len(tasks) == len(SOME[name])
+    tasks = [task for task in tasks if benchmark.unavailable(task) is None]
+    if not tasks:
+        pytest.skip("libraries of the task are not installed")
+    right = solved(benchmark, tasks)
+    assert judged(name, tmp_path, [*right, (tasks[0].task_id, "nonsense(")]) == (
+        [True] * len(right) + [False]
+    )
+
+
+CANONICAL = (
+    "bigcodebench_full_complete",
+    "cruxeval_input",
+    "cruxeval_output",
+    "humaneval",
+    "humaneval+",
+    "humaneval-x-cpp",
+    "humaneval-x-java",
+    "humaneval-x-js",
+    "humaneval-x-py",
+    "mbpp",
+    "mbpp+",
+    "mceval-py",
+    "mceval-sh",
+    "mceval_completion-py",
+    "mdeval-py",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CANONICAL)
+def test_all_canonical_solutions_pass(name: str, tmp_path: Path) -> None:
+    benchmark = ready(name)
+    tasks = [task for task in benchmark.tasks() if benchmark.unavailable(task) is None]
+    right = solved(benchmark, tasks)
+    verdicts = judged(name, tmp_path, right)
+    wrong = [pair[0] for pair, passed in zip(right, verdicts, strict=True) if not passed]
+    assert wrong == []
+
+
+def test_leetcodes_tests_become_pairs(tmp_path: Path) -> None:
+    from evaluation.benchmarks.leetcode import as_pairs, load_tasks
+
+    chosen = [task for task in load_tasks()[::20] if "ListNode" not in task.data["test"]]
+    lists = [task for task in load_tasks() if "ListNode" in task.data["test"]]
+    assert all(as_pairs(task.data["test"]) for task in chosen)
+    assert [as_pairs(task.data["test"]) for task in lists] == [None, None]
+    task = next(task for task in load_tasks() if "minimum-number-of-pushes" in task.task_id)
+    right = (
+        "class Solution:\n    def minimumPushes(self, word):\n"
+        "        return sum(1 + place // 8 for place in range(len(word)))\n"
+    )
+    cheat = "class Solution:\n    def minimumPushes(self, word):\n        raise SystemExit(0)\n"
+    answers = [(task.task_id, text) for text in (right, right.replace("8", "7"), cheat)]
+    assert judged("leetcode", tmp_path, answers) == [True, False, False]
+
+
+def test_cruxeval_answers_are_values_and_calls(tmp_path: Path) -> None:
+    task = next(task for task in ready("cruxeval_output").tasks() if task.task_id == "sample_0")
+    output = task.data["output"]
+    answers = [
+        f"assert f({task.data['input']}) == {output}\n",
+        f"[ANSWER]\nassert f({task.data['input']}) == {output}",
+        output,
+        f"f({task.data['input']})",  # the question itself is no answer
+        "[]",
+    ]
+    verdicts = judged(
+        "cruxeval_output", tmp_path, [("sample_0", text) for text in answers], solution=False
+    )
+    assert verdicts == [True, True, True, False, False]
+    (tmp_path / "input").mkdir()
+    calls = [
+        f"assert f({task.data['input']}) == {output}",
+        task.data["input"],
+        "[1]",
+        "]; import os",
+    ]
+    verdicts = judged(
+        "cruxeval_input", tmp_path / "input", [("sample_0", t) for t in calls], solution=False
+    )
+    assert verdicts == [True, True, False, False]

@@ -1,0 +1,92 @@
+"""LiveCodeBench: rows in the hub's form, both kinds of tests, dates, pickles that are only read."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluation.benchmarks import livecodebench
+from evaluation.benchmarks.data import SETTING
+from evaluation.benchmarks.livecodebench import LiveCodeBench, load_tasks, private_cases
+from evaluation.run import score_samples
+
+
+def packed(value: Any) -> str:
+    return base64.b64encode(zlib.compress(pickle.dumps(value))).decode()
+
+
+def row(number: int, date: str, **changes: Any) -> dict[str, Any]:
+    cases = [{"input": "1 2\n3 4\n", "output": "3\n7\n", "testtype": "stdin"}]
+    return {
+        "question_id": f"q{number}",
+        "question_content": "Print the sum of each line.",
+        "contest_date": f"{date}T00:00:00",
+        "starter_code": "",
+        "public_test_cases": json.dumps(cases),
+        "private_test_cases": packed(json.dumps([cases[0] | {"input": "5 6", "output": "11"}])),
+        "metadata": "{}",
+    } | changes
+
+
+METHOD = {
+    "starter_code": "class Solution:\n    def add(self, a: int, b: int) -> int:\n        ",
+    "public_test_cases": json.dumps([{"input": "1\n2", "output": "3", "testtype": "functional"}]),
+    "private_test_cases": "[]",
+    "metadata": json.dumps({"func_name": "add"}),
+}
+
+
+@pytest.fixture
+def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    lines = [row(2, "2024-05-01"), row(1, "2023-06-01", **METHOD)]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "livecodebench.jsonl").write_text(text)
+    monkeypatch.setenv(SETTING, str(tmp_path))
+    monkeypatch.setattr(livecodebench, "load_tasks", load_tasks.__wrapped__)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("sandbox_here")
+def test_programs_and_methods_are_judged(rows: Path) -> None:
+    program = "import sys\nfor line in sys.stdin:\n    print(sum(map(int, line.split())))\n"
+    samples = [
+        ("q2", program),
+        ("q2", program.replace("print(", "print('', ")),  # spacing is free
+        ("q2", "print(3)\nprint(7)\n"),  # the shown case alone
+        ("q2", "raise SystemExit(0)\n"),
+        ("q1", METHOD["starter_code"] + "return a + b\n"),
+        ("q1", METHOD["starter_code"] + "return a - b\n"),
+    ]
+    path = rows / "samples.jsonl"
+    path.write_text("".join(json.dumps({"task_id": t, "solution": s}) + "\n" for t, s in samples))
+    score_samples("livecodebench", path, rows / "out")
+    found = [json.loads(line) for line in (rows / "out" / "results.jsonl").open()]
+    assert [line["passed"] for line in found] == [True, True, False, False, True, False]
+    assert {line["grade"] for line in found} == {"judged"}
+
+
+def test_tasks_are_dated_and_sorted(rows: Path) -> None:
+    tasks = LiveCodeBench().tasks()
+    assert [(task.task_id, task.date) for task in tasks] == [
+        ("q1", "2023-06-01"),
+        ("q2", "2024-05-01"),
+    ]
+
+
+def test_a_pickle_is_read_and_never_run() -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (pytest.fail, ("the pickle was executed",))
+
+    assert private_cases(packed(json.dumps([{"input": "1"}]))) == [{"input": "1"}]
+    assert private_cases('[{"input": "1"}]') == [{"input": "1"}]
+    with pytest.raises(ValueError):
+        private_cases(packed(Trap()))
+    with pytest.raises(ValueError, match="one pickled string"):
+        private_cases(packed(["a", "b"]))
