@@ -38,6 +38,7 @@ from assets.documents import (
     write_table,
 )
 from assets.recipe import Anneal
+from assets.sandbox import settle_level
 from evaluation.sandbox import Limits, Outcome, run_programs
 
 STAGE = "verified_snippets"
@@ -110,6 +111,7 @@ def run(out: Path, *, documents: Path, params: Anneal, workers: int = 2) -> None
     no_expected_output, malformed_doctest, needs_third_party, unstable, too_long, over_limit,
     failed, timeout, stub_passes, duplicate. Raises ``SandboxError`` where no sandbox can be had.
     """
+    settle_level()
     candidates = sorted(_candidates(documents), key=lambda c: c.doc_id)
     judge(candidates, params.max_snippet_candidates, workers)
     kept = [c for c in candidates if not c.reason]

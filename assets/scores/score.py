@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from assets.documents import write_table
 from assets.recipe import Evaluation
+from assets.sandbox import settle_level
 
 VERSION = "2"
 
@@ -55,6 +56,8 @@ def run(
     """
     from evaluation.run import evaluate
 
+    if params.execution:
+        settle_level()
     folder = out / "logs" / "run"
     scores = evaluate(
         model,
