@@ -1,7 +1,7 @@
 """Which sandbox level the data path and the scores of this machine use.
 
-``COOKBOOK_SANDBOX`` names one. Where it names none, ``strict`` is taken, and on machines whose user
-may not limit a process tree's memory by control group (most laptops) ``user``, said once in the log.
+``COOKBOOK_SANDBOX`` names one. Where it names none, ``strict`` is taken, and where the user may not
+limit the memory of a process tree by control group (most laptops) ``user``, said once in the log.
 The level stands in every result row; without either nothing untrusted runs.
 """
 
