@@ -49,8 +49,12 @@ def setup(settings: Settings) -> None:
     (settings.home / "mlflow" / "artifacts").mkdir(parents=True, exist_ok=True)
     manifest()
     if not compiled():
-        log.info("compiling the kernels for this machine (half a minute, once)")
-        subprocess.run([sys.executable, "-m", compile_kernels.__module__], cwd=CHECKOUT, check=True)
+        # Beside what comes next: the crawl needs no kernels, and who needs one sooner makes it.
+        log.info("compiling kernels for this machine in the background (once)")
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("COOKBOOK_", "DAGSTER_"))}
+        subprocess.Popen([sys.executable, "-m", compile_kernels.__module__], cwd=CHECKOUT, env=own,
+                         start_new_session=True, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     export_environment(settings)
     _teach_activation(Path(sys.prefix) / "bin")
     register_recipes(sorted(recipe_files()))
