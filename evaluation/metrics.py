@@ -60,7 +60,12 @@ def wilson_interval(correct: int, total: int) -> Interval:
 
 
 def bootstrap_mean(values: Sequence[float], *, seed: int = 0, draws: int = 10_000) -> Interval:
-    """Percentile interval (95%) of the mean over tasks."""
+    """Percentile interval (95%) of the mean of shares (0 to 1) over tasks.
+
+    Where every task has 0, or every task 1, redrawing has nothing to vary: Wilson's interval, then.
+    """
+    if set(values) in ({0.0}, {1.0}):
+        return wilson_interval(int(sum(values)), len(values))
     return bootstrap_ratio(values, [1.0] * len(values), seed=seed, draws=draws)
 
 

@@ -58,6 +58,11 @@ def test_bootstrap_is_seeded_and_covers_the_mean() -> None:
     assert first.high == pytest.approx(0.598, abs=0.02)
 
 
+def test_shares_that_are_all_alike_have_an_interval() -> None:
+    assert bootstrap_mean([0.0] * 164) == wilson_interval(0, 164)
+    assert bootstrap_mean([1.0] * 9) == wilson_interval(9, 9)
+
+
 def test_bootstrap_ratio_weighs_by_bytes() -> None:
     low, high = bootstrap_ratio([10.0, 300.0], [10.0, 100.0], seed=0, draws=2000)
     assert low == pytest.approx(1.0)
