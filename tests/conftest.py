@@ -10,6 +10,7 @@ import pytest
 GROUPS = ("end_to_end", "spark")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let several processes share the suite (pytest-xdist, ``--dist=loadgroup``)."""
 
