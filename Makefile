@@ -33,7 +33,7 @@ demo: setup ## run the whole cookbook for the starter recipe and print what came
 	@$(BIN)/cookbook run $(RECIPE)
 
 test: setup check ## lint, types and the whole test suite
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.installed ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -6,22 +6,12 @@ from pathlib import Path
 
 import pytest
 
-#: Tests that share a state of their own, or a Spark session, run in one process; the longest first.
-GROUPS = ("end_to_end", "spark")
 
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let several processes share the suite (pytest-xdist, ``--dist=loadgroup``)."""
-
-    def group(item: pytest.Item) -> str:
-        if item.path.stem == "test_end_to_end":
-            return "end_to_end"
-        return "spark" if item.get_closest_marker("spark") else str(item.path)
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: GROUPS.index(g) if (g := group(item)) in GROUPS else len(GROUPS))
+    """The longest modules first, for several processes that share the suite (``--dist=loadfile``):
+    the whole graph, then those with Spark."""
+    spark = {item.path for item in items if item.get_closest_marker("spark")}
+    items.sort(key=lambda item: (item.path.stem != "test_end_to_end", item.path not in spark))
 
 
 @pytest.fixture(autouse=True)
