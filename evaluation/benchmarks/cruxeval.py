@@ -8,6 +8,7 @@ compares what comes back. One worked example stands before each question, for ba
 from __future__ import annotations
 
 import ast
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -50,9 +51,9 @@ class CruxEval(GenerativeBenchmark):
     def tasks(self) -> list[Task]:
         return list(load_tasks())
 
+    @abstractmethod
     def question(self, arguments: str, output: str) -> str:
         """The assert with its gap."""
-        raise NotImplementedError
 
     def base_prompt(self, task: Task) -> str:
         row = task.data

@@ -11,13 +11,11 @@ from functools import cache
 from pathlib import Path
 
 from evaluation.benchmarks.data import DataFile, Hub
-from evaluation.benchmarks.generative import GenerativeBenchmark, Task
+from evaluation.benchmarks.generative import Task
 from evaluation.benchmarks.translated import (
-    continued,
-    fitted,
+    TranslatedBenchmark,
     lacking_toolchain,
     language_check,
-    tags,
     title,
 )
 from evaluation.sandbox import Job
@@ -66,7 +64,7 @@ _STOP = {
 }
 
 
-class HumanEvalX(GenerativeBenchmark):
+class HumanEvalX(TranslatedBenchmark):
     """One language."""
 
     family = "humaneval-x"
@@ -103,22 +101,8 @@ class HumanEvalX(GenerativeBenchmark):
     def tasks(self) -> list[Task]:
         return list(self._tasks())
 
-    def instruction(self, task: Task) -> str:
-        return (
-            f"Complete this {title(self.language)} code and answer with the whole function in one "
-            f"code block:\n\n```{tags(self.language)[0]}\n{task.prompt.strip()}\n```\n"
-        )
-
-    def base_prompt(self, task: Task) -> str:
-        return task.prompt
-
-    def stop(self, *, chat: bool) -> tuple[str, ...]:
-        return () if chat else _STOP[self.language]
-
-    def programs(self, task: Task, completion: str, *, chat: bool) -> tuple[str, str]:
-        if chat:
-            return fitted(task.prompt, completion, self.language, _STOP[self.language])
-        return continued(task.prompt, completion)
+    def stops(self, task: Task) -> Sequence[str]:
+        return _STOP[self.language]
 
     def checks(self, task: Task, source: str) -> Sequence[Job]:
         test = task.data["test"]

@@ -13,13 +13,11 @@ from functools import cache
 from pathlib import Path
 
 from evaluation.benchmarks.data import DataFile
-from evaluation.benchmarks.generative import GenerativeBenchmark, Task
+from evaluation.benchmarks.generative import Task
 from evaluation.benchmarks.translated import (
-    continued,
-    fitted,
+    TranslatedBenchmark,
     lacking_toolchain,
     language_check,
-    tags,
     title,
 )
 from evaluation.sandbox import Job
@@ -31,7 +29,7 @@ _HOW = (
 )
 
 
-class MultiplE(GenerativeBenchmark):
+class MultiplE(TranslatedBenchmark):
     """One language of one of the two sets."""
 
     python = False
@@ -62,22 +60,8 @@ class MultiplE(GenerativeBenchmark):
     def tasks(self) -> list[Task]:
         return list(self._tasks())
 
-    def instruction(self, task: Task) -> str:
-        return (
-            f"Complete this {title(self.language)} code and answer with the whole function in one "
-            f"code block:\n\n```{tags(self.language)[0]}\n{task.prompt.strip()}\n```\n"
-        )
-
-    def base_prompt(self, task: Task) -> str:
-        return task.prompt
-
-    def stop(self, *, chat: bool) -> tuple[str, ...]:
-        return () if chat else tuple(self._tasks()[0].data["stop"])
-
-    def programs(self, task: Task, completion: str, *, chat: bool) -> tuple[str, str]:
-        if chat:
-            return fitted(task.prompt, completion, self.language, task.data["stop"])
-        return continued(task.prompt, completion)
+    def stops(self, task: Task) -> Sequence[str]:
+        return task.data["stop"]  # type: ignore[no-any-return]
 
     def checks(self, task: Task, source: str) -> Sequence[Job]:
         return [

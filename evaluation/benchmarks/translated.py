@@ -9,9 +9,11 @@ Sanitising also keeps helpers and imports that the answer has before the head.
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Sequence
 
 from evaluation.answers import extract_code
+from evaluation.benchmarks.generative import GenerativeBenchmark, Task
 from evaluation.generation import cut_at_stop
 from evaluation.sandbox import Job, LanguageTest, Limits, Program
 from evaluation.sandbox.languages import LANGUAGES, toolchain
@@ -122,3 +124,30 @@ def _split_at_head(code: str, head: str) -> tuple[list[str], str]:
             rest = line.partition("{")[2] if head.rstrip().endswith("{") else ""
             return lines[:number], "\n".join([rest, *lines[number + 1 :]]).lstrip("\n")
     return [], code
+
+
+class TranslatedBenchmark(GenerativeBenchmark):
+    """Complete a function of one language: the prompts and answers of all translated sets."""
+
+    language: str
+
+    @abstractmethod
+    def stops(self, task: Task) -> Sequence[str]:
+        """Strings that end a base model's answer; the same for all tasks of a language."""
+
+    def instruction(self, task: Task) -> str:
+        return (
+            f"Complete this {title(self.language)} code and answer with the whole function in one "
+            f"code block:\n\n```{tags(self.language)[0]}\n{task.prompt.strip()}\n```\n"
+        )
+
+    def base_prompt(self, task: Task) -> str:
+        return task.prompt
+
+    def stop(self, *, chat: bool) -> tuple[str, ...]:
+        return () if chat else tuple(self.stops(self.tasks()[0]))
+
+    def programs(self, task: Task, completion: str, *, chat: bool) -> tuple[str, str]:
+        if chat:
+            return fitted(task.prompt, completion, self.language, self.stops(task))
+        return continued(task.prompt, completion)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ from evaluation.sandbox import (
     Program,
     RemoteTest,
     Sandbox,
-    SandboxError,
 )
 
 QUICK = Limits(
@@ -393,15 +391,6 @@ LITTER = {
         "open('/scratch/x', 'w').write('x')"
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    try:
-        with Sandbox("strict", workers=1) as ready:
-            yield ready
-    except SandboxError as error:
-        pytest.skip(f"no strict sandbox on this machine: {error}")
 
 
 def test_controls_pass(sandbox: Sandbox) -> None:

@@ -7,12 +7,11 @@ failure at the first wrong value. Toolchains that need long run under `-m slow`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from evaluation.sandbox import Command, LanguageTest, Limits, Sandbox, SandboxError
+from evaluation.sandbox import Command, LanguageTest, Limits, Sandbox
 from evaluation.sandbox.instrument import instrument
 from evaluation.sandbox.languages import LANGUAGES, toolchain, toolchains
 
@@ -174,15 +173,6 @@ CASES = {
         "  assert.deepEqual(largest([3, 9, 4]), 9);\n}\ntest();\n",
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    try:
-        with Sandbox("strict", workers=1) as ready:
-            yield ready
-    except SandboxError as error:
-        pytest.skip(f"no strict sandbox on this machine: {error}")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,15 +24,6 @@ from evaluation.sandbox.supervisor import Worker, least_asserts
 
 QUICK = Limits(cpu_seconds=1, input_cpu_seconds=1, memory_bytes=256 * 1024**2)
 SECRET = "canary-5f1c"
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    try:
-        with Sandbox("strict", workers=2) as ready:
-            yield ready
-    except SandboxError as error:
-        pytest.skip(f"no strict sandbox on this machine: {error}")
 
 
 def test_pairs_are_compared_outside(sandbox: Sandbox) -> None:
