@@ -18,10 +18,9 @@ import assets.web.assets
 from assets.resources import Factory, LakeIOManager
 from orchestration import sensors
 from orchestration.ablations import ablations
-from orchestration.dbt import InstalledDbt
 from orchestration.jobs import JOBS
 from orchestration.schedules import weekly_recrawl
-from orchestration.warehouse import DBT, PROJECT, warehouse_assets
+from orchestration.warehouse import warehouse_assets
 
 FAMILIES = [
     assets.crawl.assets,
@@ -51,9 +50,6 @@ defs = dg.Definitions(
     resources={
         "factory": Factory(),
         "io_manager": LakeIOManager(),
-        "dbt": InstalledDbt(
-            project_dir=str(PROJECT), profiles_dir=str(PROJECT), dbt_executable=str(DBT)
-        ),
         "pipes": dg.PipesSubprocessClient(),
     },
     executor=dg.in_process_executor,

@@ -41,13 +41,13 @@ def export_environment(settings: Settings) -> None:
 
 def setup(settings: Settings) -> None:
     """Prepare the state folder and the environment's activation script."""
-    from orchestration.warehouse import manifest
+    from orchestration.dbt import parse
 
     home = settings.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(CHECKOUT / "orchestration" / "dagster.yaml", home / "dagster.yaml")
     (settings.home / "mlflow" / "artifacts").mkdir(parents=True, exist_ok=True)
-    manifest()
+    parse()
     if not compiled():
         # Beside what comes next: the crawl needs no kernels, and who needs one sooner makes it.
         log.info("compiling kernels for this machine in the background (once)")

@@ -9,46 +9,24 @@ import contextlib
 import fcntl
 import functools
 import hashlib
-import io
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import (
-    DagsterDbtTranslator,
-    DagsterDbtTranslatorSettings,
-    DbtCliResource,
-    dbt_assets,
-)
 
 from assets.lake import Artifact
 from assets.recipe import Recipe
 from assets.resources import RECIPES, Factory, Handles, describe
 from assets.settings import Settings
+from orchestration.dbt import PROJECT, build, dbt_assets, results, sources
 from orchestration.studies import comparison_rows
 
-PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
-#: dbt of the running environment, whether or not it is activated.
-DBT = Path(sys.executable).parent / "dbt"
-MANIFEST = PROJECT / "target" / "manifest.json"
 SCORES = ("base_scores", "chat_scores", "teacher_scores")
 MARTS = ("scoreboard", "study_results", "study_comparison")
-#: Every model, after the models that it reads.
-MODELS = (
-    "stg_filtered_documents", "composition", "sampling_plan",
-    "stg_decisions", "anneal_mix", "sft_mix", "drop_reasons", "funnel",
-    "stg_filter_verdicts", "rule_report", "rule_overlaps",
-    "stg_duplicates", "duplicate_clusters", "cluster_sizes", "top_clusters", "duplicate_rates",
-    "vendoring",
-    *MARTS,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,43 +82,11 @@ MIXES = (
 )
 
 
-class Translator(DagsterDbtTranslator):
-    """Asset keys are model names; groups are the folders of the models."""
-
-    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        if dbt_resource_props["resource_type"] == "source":
-            return super().get_asset_key(dbt_resource_props)
-        return dg.AssetKey(dbt_resource_props["name"])
-
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        return {"staging": "warehouse"}.get(dbt_resource_props["fqn"][1], "warehouse")
-
-
-def manifest() -> Path:
-    """Path of the parsed project; parsed now if it is missing or older than a model."""
-    sources = [p for p in PROJECT.rglob("*") if p.suffix in (".sql", ".yml") and "target" not in
-               p.relative_to(PROJECT).parts]  # fmt: skip
-    newest = max(path.stat().st_mtime for path in sources)
-    if not MANIFEST.is_file() or MANIFEST.stat().st_mtime < newest:
-        done = subprocess.run(
-            [str(DBT), "parse", "--project-dir", str(PROJECT),
-             "--profiles-dir", str(PROJECT)],
-            env={**os.environ, "DBT_TARGET_PATH": str(MANIFEST.parent),
-                 "DBT_LOG_PATH": str(MANIFEST.parent)},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise RuntimeError(f"dbt could not parse {PROJECT}:\n{done.stdout}{done.stderr}")
-        os.utime(MANIFEST)
-    return MANIFEST
-
-
 def project_digest() -> str:
     """Hash of the project's SQL and YAML: the version of every plan."""
     parts = [
         path.relative_to(PROJECT).as_posix().encode() + b"\0" + path.read_bytes()
-        for path in sorted(PROJECT.rglob("*"))
-        if path.suffix in (".sql", ".yml") and "target" not in path.relative_to(PROJECT).parts
+        for path in sources()
     ]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
@@ -155,35 +101,24 @@ def schema_name(partition: str) -> str:
 
 def warehouse_assets() -> list[dg.AssetsDefinition]:
     """The dbt models as three groups of assets: plans, mixes with the funnel, scoreboard."""
-    translator = Translator(DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
 
-    @dbt_assets(manifest=manifest(), select="tag:plan", name="sampling_plans", pool="duckdb",
-                partitions_def=RECIPES, dagster_dbt_translator=translator)  # fmt: skip
-    def sampling_plans(
-        context: dg.AssetExecutionContext, dbt: DbtCliResource, factory: Factory
-    ) -> Iterator[Any]:
-        yield from _plans(context, dbt, factory, SAMPLING)
+    @dbt_assets(tag="plan", name="sampling_plans", partitions_def=RECIPES)
+    def sampling_plans(context: dg.AssetExecutionContext, factory: Factory) -> Iterator[Any]:
+        yield from _plans(context, factory, SAMPLING)
 
-    @dbt_assets(manifest=manifest(), select="tag:mix", name="training_mixes", pool="duckdb",
-                partitions_def=RECIPES, dagster_dbt_translator=translator)  # fmt: skip
-    def training_mixes(
-        context: dg.AssetExecutionContext, dbt: DbtCliResource, factory: Factory
-    ) -> Iterator[Any]:
-        yield from _plans(context, dbt, factory, MIXES)
+    @dbt_assets(tag="mix", name="training_mixes", partitions_def=RECIPES)
+    def training_mixes(context: dg.AssetExecutionContext, factory: Factory) -> Iterator[Any]:
+        yield from _plans(context, factory, MIXES)
 
-    @dbt_assets(manifest=manifest(), select="tag:scoreboard", name="scoreboards", pool="duckdb",
-                dagster_dbt_translator=translator)  # fmt: skip
-    def scoreboards(
-        context: dg.AssetExecutionContext, dbt: DbtCliResource, factory: Factory
-    ) -> Iterator[Any]:
-        yield from _scoreboard(context, dbt, factory)
+    @dbt_assets(tag="scoreboard", name="scoreboards")
+    def scoreboards(context: dg.AssetExecutionContext, factory: Factory) -> Iterator[Any]:
+        yield from _scoreboard(context, factory)
 
     return [sampling_plans, training_mixes, scoreboards]
 
 
 def _plans(
     context: dg.AssetExecutionContext,
-    dbt: DbtCliResource,
     factory: Factory,
     plans: tuple[Plan, ...],
 ) -> Iterator[Any]:
@@ -206,11 +141,13 @@ def _plans(
     }
     for plan in plans:
         variables |= plan.choices(recipe)
-    events: list[Any] = []
+    built = False
 
     def export(model: str, out: Path) -> None:
-        if not events:
-            events.extend(_run_dbt(context, dbt, factory.settings, variables))
+        nonlocal built
+        if not built:
+            _build(context, factory.settings, variables)
+            built = True
         _export(factory.settings, schema, (model,), out)
 
     made: dict[str, Artifact] = {}
@@ -225,14 +162,12 @@ def _plans(
         factory.record(context, artifact, plan.name)
         made[plan.model] = artifact
         Handles(factory.settings.home).write(plan.model, partition, artifact)
-    if not events:
+    if not built:
         _attach(factory.settings, schema, made)
-    yield from events or _found(context, made)
+    yield from results(context, {model: describe(artifact) for model, artifact in made.items()})
 
 
-def _scoreboard(
-    context: dg.AssetExecutionContext, dbt: DbtCliResource, factory: Factory
-) -> Iterator[Any]:
+def _scoreboard(context: dg.AssetExecutionContext, factory: Factory) -> Iterator[Any]:
     settings = factory.settings
     handles = Handles(settings.home).folder
     held = [
@@ -244,10 +179,9 @@ def _scoreboard(
         # every score table has the same shape, and names its artifact in its path
         variables["ledger"] = f"{handles}/*_scores/*.json"
         variables["scores"] = f"{Path(scored[0]['path']).parents[1]}/*_scores/*/scores/*.parquet"
-    events: list[Any] = []
 
     def compute(out: Path) -> None:
-        events.extend(_run_dbt(context, dbt, settings, variables))
+        _build(context, settings, variables)
         _export(settings, "marts", MARTS, out)
 
     ledger = sorted([e["asset"], e["partition"], e["fingerprint"]] for e in scored)
@@ -258,31 +192,20 @@ def _scoreboard(
     made = dict.fromkeys(MARTS, artifact)
     for model in MARTS:
         Handles(settings.home).write(model, "all", artifact)
-    if not events:
+    if artifact.found:
         _attach(settings, "marts", made)
-    yield from events or _found(context, made)
+    yield from results(context, dict.fromkeys(MARTS, describe(artifact)))
 
 
-def _run_dbt(
-    context: dg.AssetExecutionContext,
-    dbt: DbtCliResource,
-    settings: Settings,
-    variables: Mapping[str, Any],
-) -> list[Any]:
-    os.environ["COOKBOOK_WAREHOUSE"] = str(settings.warehouse)  # read by profiles.yml
+def _build(
+    context: dg.AssetExecutionContext, settings: Settings, variables: Mapping[str, Any]
+) -> None:
+    """Run dbt for the models and checks that the context selects; dbt's log stays in the home."""
+    models = {key.to_user_string() for key in context.selected_asset_keys}
+    tests = {check.name for check in context.selected_asset_check_keys}
     target = settings.home / "dbt" / context.run_id[:8]
-    # dbt's own lines go to target/dbt.log; what fails is in the exception and the Dagster log
-    with _writer(settings), contextlib.redirect_stdout(io.StringIO()):
-        invocation = dbt.cli(
-            ["build", "--vars", json.dumps(variables)], context=context, target_path=target
-        )
-        events = list(invocation.stream())
-    failed = [e for e in events if isinstance(e, dg.AssetCheckResult) and not e.passed
-              and e.severity == dg.AssetCheckSeverity.ERROR]  # fmt: skip
-    if failed:
-        names = ", ".join(sorted(str(check.check_name) for check in failed))
-        raise dg.Failure(f"dbt tests failed, so nothing was planned: {names} (see {target})")
-    return events
+    with _writer(settings):
+        build(sorted(models | tests), variables, settings.warehouse, target)
 
 
 @contextlib.contextmanager
@@ -327,22 +250,3 @@ def _attach(settings: Settings, schema: str, made: Mapping[str, Artifact]) -> No
             connection.execute(
                 f'create view "{schema}"."{model}" as from read_parquet(\'{files}\')'
             )
-
-
-def _found(
-    context: dg.AssetExecutionContext, made: Mapping[str, Artifact]
-) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
-    for model in MODELS:  # Dagster wants them after what they are made from
-        key = dg.AssetKey(model)
-        if key in context.selected_asset_keys:
-            artifact = made.get(model)
-            metadata = describe(artifact) if artifact else {}
-            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
-    for check in sorted(context.selected_asset_check_keys, key=str):
-        # a plan whose tests fail never becomes an artifact
-        yield dg.AssetCheckResult(
-            check_name=check.name,
-            asset_key=check.asset_key,
-            passed=True,
-            metadata={"found_in_lake": True},
-        )

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from assets.documents import decisions_table, write_table
-from orchestration.warehouse import DBT, PROJECT
+from orchestration.dbt import build, project
 
 
 def file_id(name: str) -> str:
@@ -74,17 +71,11 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_table(folder / stage, decisions(stage, left))
         lake[f"{stage}_decisions"] = f"{folder}/{stage}/*.parquet"
         left = [name for name in left if name not in dropped]
-    done = subprocess.run(
-        [str(DBT), "build", "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT),
-         "--target-path", str(folder / "target"), "--log-path", str(folder / "logs"),
-         "--select", *MODELS,
-         "--vars", json.dumps({"recipe_schema": "planted", "lake": lake})],
-        env={**os.environ, "COOKBOOK_WAREHOUSE": str(folder / "warehouse.duckdb")},
-        capture_output=True, text=True, check=False, timeout=200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
-    assert "clusters_hold_every_duplicate" in done.stdout
-    assert "unique_vendoring_pair" in done.stdout
+    models = MODELS
+    tests = [test for test, model in project().tests if model in models]
+    variables = {"recipe_schema": "planted", "lake": lake}
+    build([*models, *tests], variables, folder / "warehouse.duckdb", folder / "target")
+    assert {"clusters_hold_every_duplicate", "unique_vendoring_pair"} <= set(tests)
     return folder
 
 

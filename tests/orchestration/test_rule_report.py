@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from assets.documents import write_table
-from orchestration.warehouse import DBT, PROJECT
+from orchestration.dbt import build, project
 
 #: (language, bytes, kept, rules); the last file has a doc type that no rule judges.
 VERDICTS: list[tuple[str, int, bool, list[str]]] = [
@@ -51,17 +48,11 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]  # fmt: skip
     write_table(folder / "signals", pa.Table.from_pylist(rows, SCHEMA))
     lake = {"filtered_code_signals": f"{folder}/signals/*.parquet"}
-    done = subprocess.run(
-        [str(DBT), "build", "--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT),
-         "--target-path", str(folder / "target"), "--log-path", str(folder / "logs"),
-         "--select", "stg_filter_verdicts", "rule_report", "rule_overlaps",
-         "--vars", json.dumps({"recipe_schema": "planted", "lake": lake})],
-        env={**os.environ, "COOKBOOK_WAREHOUSE": str(folder / "warehouse.duckdb")},
-        capture_output=True, text=True, check=False, timeout=200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
-    assert "unique_rule_report_language_rule" in done.stdout
-    assert "rules_alone_within_hits" in done.stdout
+    models = ["stg_filter_verdicts", "rule_report", "rule_overlaps"]
+    tests = [test for test, model in project().tests if model in models]
+    variables = {"recipe_schema": "planted", "lake": lake}
+    build([*models, *tests], variables, folder / "warehouse.duckdb", folder / "target")
+    assert {"unique_rule_report_language_rule", "rules_alone_within_hits"} <= set(tests)
     return folder
 
 
