@@ -7,7 +7,6 @@ Progress goes to standard error, results to standard output. Exit codes: 0 done,
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 import warnings
@@ -288,17 +287,19 @@ def dedup_command(
     """
     from dataclasses import fields
 
-    if sys.platform == "linux":  # the allocator of Arrow's that gives most memory back
-        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
-    from orchestration.dedup_files import dedup_files, dedup_params
-    from orchestration.dedup_inputs import Columns
-
-    columns = {field.name: options.pop(field.name) for field in fields(Columns)}
     spark, here = None, Settings.from_environment().spark_master.startswith("local")
     if engine == "spark" or (engine is None and not here):
         from assets.resources import Factory
 
         spark = Factory().spark
+    else:
+        from assets.refinecode.local.start import load_engine
+
+        load_engine()
+    from orchestration.dedup_files import dedup_files, dedup_params
+    from orchestration.dedup_inputs import Columns
+
+    columns = {field.name: options.pop(field.name) for field in fields(Columns)}
     summary = dedup_files(source, out, dedup_params(options), spark=spark,
                           columns=Columns(**columns), kind=kind)  # type: ignore[arg-type]  # fmt: skip
     for line in summary.lines():

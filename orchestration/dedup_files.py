@@ -187,7 +187,7 @@ def _check_columns(rows: Rows, params: Dedup) -> None:
 def _write(rows: Rows, stages: list[Path], index: Path, result: Path) -> Summary:
     import duckdb
 
-    with duckdb.connect(config={"threads": 2, "preserve_insertion_order": True}) as connection:
+    with duckdb.connect(config={"threads": 1, "preserve_insertion_order": True}) as connection:
         _decide(connection, stages, index, result / "decisions.parquet")
         counts = dict(
             connection.execute(

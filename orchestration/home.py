@@ -6,6 +6,7 @@ recipe, and an activated environment that knows where all of it is.
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
@@ -15,7 +16,6 @@ from pathlib import Path
 
 from assets.recipe import recipe_files
 from assets.refinecode.kernels import compile_kernels, compiled
-from assets.resources import RECIPES
 from assets.settings import Settings
 
 log = logging.getLogger("cookbook")
@@ -49,20 +49,34 @@ def setup(settings: Settings) -> None:
     (settings.home / "mlflow" / "artifacts").mkdir(parents=True, exist_ok=True)
     parse()
     if not compiled():
-        # Beside what comes next: the crawl needs no kernels, and who needs one sooner makes it.
-        log.info("compiling kernels for this machine in the background (once)")
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("COOKBOOK_", "DAGSTER_"))}
-        subprocess.Popen([sys.executable, "-m", compile_kernels.__module__], cwd=CHECKOUT, env=own,
-                         start_new_session=True, stdin=subprocess.DEVNULL,
-                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        _compile_beside(settings.home / "kernels.lock")
     export_environment(settings)
     _teach_activation(Path(sys.prefix) / "bin")
     register_recipes(sorted(recipe_files()))
 
 
+def _compile_beside(lock_file: Path) -> None:
+    """Compile the kernels in a process beside what comes next, unless one does already.
+
+    The crawl needs no kernels, and who needs one sooner makes it. The process inherits the lock.
+    """
+    with open(lock_file, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        log.info("compiling kernels for this machine in the background (once)")
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("COOKBOOK_", "DAGSTER_"))}
+        subprocess.Popen([sys.executable, "-m", compile_kernels.__module__], cwd=CHECKOUT, env=own,
+                         start_new_session=True, stdin=subprocess.DEVNULL, pass_fds=[lock.fileno()],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+
+
 def register_recipes(keys: list[str]) -> None:
     """Make partitions of these recipes and variants, so that the UI lists them."""
     from dagster import DagsterInstance
+
+    from assets.resources import RECIPES
 
     with DagsterInstance.get() as instance:
         instance.add_dynamic_partitions(RECIPES.name or "recipes", keys)

@@ -374,6 +374,9 @@ def datatrove_kernel(permutations: int) -> Kernel:
 
 def our_whole(documents: Path, out: Path, permutations: int) -> None:
     sys.path.insert(0, str(ROOT))
+    from assets.refinecode.local.start import load_engine
+
+    load_engine()  # as `cookbook dedup` does
     from assets.recipe import Dedup
     from assets.refinecode.local.stages import run_fuzzy
 

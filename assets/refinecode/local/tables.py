@@ -19,7 +19,7 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 #: Bytes decoded at a time, of a row group written, and of a file before the next one is begun.
-_BATCH_BYTES, _GROUP_BYTES, _PART_BYTES = 2 << 20, 8 << 20, 512 << 20
+_BATCH_BYTES, _GROUP_BYTES, _PART_BYTES = 2 << 20, 4 << 20, 512 << 20
 _MOST_ROWS = 4096
 
 
