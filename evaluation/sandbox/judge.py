@@ -91,7 +91,7 @@ class Runner:
     def _take(self, count: int) -> bytes:
         while len(self._buffer) < count:
             try:
-                part = self._channel.recv(1 << 18)
+                part = self._channel.recv(1 << 16)
             except TimeoutError:
                 raise self._gone("no answer in time") from None
             except OSError:

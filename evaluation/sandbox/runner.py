@@ -43,6 +43,7 @@ _NOBODY = 65534
 _FILE_NAME = "<program>"
 _TEST_NAME = "<test>"
 _COUNT = "_assert_held"
+_own_modules: list[str] = []  # of this project: programs do not find them
 _FLUSH_BYTES = 32 * 1024
 _FLUSH_SECONDS = 0.2
 
@@ -123,7 +124,9 @@ def prepare_interpreter(config: dict[str, Any], *, isolated: bool) -> None:
     for name in (*_WARM, *config["warm"]) if config["profile"] != "native" else ():
         with contextlib.suppress(ImportError):
             __import__(name)
-    seccomp.build_filter(internet=isolated)  # assembled once, inherited by every fork
+    # collected and assembled once, inherited by every fork: what a fork touches is copied for it
+    _own_modules.extend(name for name in sys.modules if name.partition(".")[0] == "evaluation")
+    seccomp.build_filter(internet=isolated)
     landlock.abi()
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -309,7 +312,7 @@ def _open_stdin(data: bytes) -> None:
 
 def _read_payload(sizes: list[int]) -> list[bytes]:
     data = bytearray()
-    while part := os.read(PAYLOAD_FD, 1 << 20):
+    while part := os.read(PAYLOAD_FD, 1 << 16):
         data += part
     os.close(PAYLOAD_FD)
     if len(data) != sum(sizes):
@@ -328,7 +331,7 @@ def _fresh_module(source: str) -> types.ModuleType:
     sys.argv = ["program"]
     random.seed(0)  # unseeded programs do the same in every run (a fork draws a new seed)
     os.environ.clear()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "evaluation"]:
+    for name in _own_modules:
         del sys.modules[name]
     linecache.cache[_FILE_NAME] = (
         len(source),

@@ -271,7 +271,7 @@ class Worker:
             data = bytearray()
             ours.settimeout(limits.wall_limit_seconds + _MARGIN_SECONDS)
             with contextlib.suppress(OSError):
-                while len(data) <= room and (part := ours.recv(1 << 18)):
+                while len(data) <= room and (part := ours.recv(1 << 16)):
                     data += part
             return bytes(data), finish(stop=len(data) > room)
 
