@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 STAGE = "filtered_code"
-VERSION = "3"
+VERSION = "4"
 
 #: Column types of ``signals/``. ``language`` and ``doc_type`` are what the file was judged as;
 #: ``rules`` are the names of the rules that fired, in order; ``signals`` by name, 0-1 for booleans,

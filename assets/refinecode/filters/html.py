@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from html.entities import html5
 from typing import TYPE_CHECKING
 
+from assets.refinecode.filters.comments.spans import most_steps
+
 if TYPE_CHECKING:
     from assets.refinecode.filters.source import Signal, Source
 
@@ -204,7 +206,7 @@ class _Reader:
         text, visible = self.text, self.visible
         tidy, find = _TIDY_TAG.match, _MARKUP.search
         size = len(text)
-        position = 0
+        position, untidy = 0, most_steps(text)
         while position < size:
             markup = find(text, position)
             start = markup.start() if markup else size
@@ -220,7 +222,10 @@ class _Reader:
                     break
             tag = tidy(text, start)
             if tag is None:
-                position = self._untidy(start)
+                untidy -= 1
+                position = self._untidy(start) if untidy else size
+                if not untidy:  # of no page that anybody wrote
+                    visible.text(text[start:])
                 continue
             position = tag.end()
             ended, name, slash = tag.groups()

@@ -27,8 +27,8 @@ MAX_PARSED_CHARS = 3_000_000
 MAX_STEPS_PER_BYTE = 3
 #: Behind an error the parser tries repairs, of which one step may take a hundred times as long and
 #: which no count of it shows: this CPU time ends them. What is given up has an error, or is far
-#: denser than code (that takes a quarter of the time), so that the verdict is what it would be.
-MAX_SECONDS, MAX_SECONDS_PER_MB = 0.2, 0.4
+#: denser than code (that takes a third of the time), so that the verdict is what it would be.
+MAX_SECONDS, MAX_SECONDS_PER_MB = 0.15, 0.3
 #: Brackets may nest this deep in a text that is parsed, and nodes in a tree that are counted: the
 #: parser's own recursion (and its 16-bit depths) end not far above.
 MAX_NESTING = 2_000
@@ -36,9 +36,12 @@ MAX_NESTING = 2_000
 #: below 40): a query slows down with the depth.
 MAX_DEEP_BYTES, DEEP = 20_000, 100
 MAX_COUNTED_DEPTH = 10_000
+#: Words that the query looks for, a thousand bytes, and so many more: minified code has 31.
+MAX_WORDS_PER_KB, MORE_WORDS = 60, 1_000
 #: Patterns of a query that may be begun and not ended: code nested some 100 deep.
 MAX_OPEN_MATCHES = 512
 
+_COUNTED_WORDS = (b"return", b"var", b"let", b"const", b"function", b"class", b"import", b"for")
 _ARROW_INSIDE = re.compile(rb"([^\s*/][ \t]*+)-->")
 _BRACKETS = np.zeros(256, dtype=np.int8)
 _BRACKETS[list(b"([{")] = 1
@@ -236,11 +239,17 @@ def _is_too_deep(data: bytes) -> bool:
     return bool(depths.max() > MAX_NESTING or np.count_nonzero(depths > DEEP) > MAX_DEEP_BYTES)
 
 
+def _has_too_many_words(data: bytes) -> bool:
+    """Whether more would be counted than any code has: each takes microseconds."""
+    most = MORE_WORDS + MAX_WORDS_PER_KB * len(data) // 1000
+    return sum(map(data.count, _COUNTED_WORDS)) > most
+
+
 def _tree(data: bytes) -> Any | None:
     """The tree, None where parsing was given up."""
     import tree_sitter
 
-    if _is_too_deep(data):
+    if _is_too_deep(data) or _has_too_many_words(data):
         return None
     deadline = time.thread_time() + MAX_SECONDS + MAX_SECONDS_PER_MB * len(data) / 1e6
     calls = 100 + MAX_STEPS_PER_BYTE * len(data) // _STEPS_PER_CALL

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from assets.refinecode.filters.comments.javascript import javascript_comments
-from assets.refinecode.filters.comments.spans import Finder, Span
+from assets.refinecode.filters.comments.spans import Finder, Span, most_steps
 
 # After "=" a ">" is an error and stays in the value; the line end after one leaves the tag.
 _ODD = r"(?:>[^\S\n]*+)"
@@ -38,11 +38,11 @@ def html_comments(text: str) -> list[Span]:
     find, size, position = Finder(text), len(text), 0
     without_semicolon = 0
     unclosed: set[str] = set()
-    while True:
+    for _ in range(most_steps(text)):
         found = _PLAIN.match(text, position)
         start = found.end() if found else position
         if start >= size:
-            return spans
+            break
         if text[start] == "&":
             position = start + 1
             if start >= without_semicolon:
@@ -66,6 +66,7 @@ def html_comments(text: str) -> list[Span]:
                 position = special.end()
             else:
                 position = _content(text, special, spans, unclosed)
+    return spans
 
 
 def _end_of_text(text: str, position: int, end: int) -> int:

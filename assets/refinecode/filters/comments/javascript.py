@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import re
 
-from assets.refinecode.filters.comments.spans import Finder, Span
+from assets.refinecode.filters.comments.spans import Finder, Span, most_steps
 
 _DOUBLE = r'"[^"\\]*+(?:\\[\s\S][^"\\]*+)*+"'
 _SINGLE = r"'[^'\\]*+(?:\\[\s\S][^'\\]*+)*+'"
@@ -41,7 +41,7 @@ _TYPESCRIPT_WORDS = _WORDS | frozenset(
         "interface", "override",
     )
 )  # fmt: skip
-_OPERATOR = re.compile(r"[~?:<>=!*|&+\-%^/.]{1,12}\Z")
+_OPERATORS = "~?:<>=!*|&+-%^/."
 _OPERATOR_TOKENS = re.compile(
     r"(\.\.\.|=>)|\+\+|--|~|\?\?=?|\?|:|(?:<<|>>>?|==?|!=?|(?:\*\*|\|\||&&|[-<>+*%&|^/]))=?|(\.)"
 )
@@ -91,11 +91,11 @@ class _Scanner:
         self.opaque = position
         # At the start of a text only a blank or a slash lets a regular expression follow.
         self.opaque_expects = position == 0 and text[:1].isspace()
-        while True:
+        for _ in range(most_steps(text)):
             found = _plain(double, single, fields > 0).match(text, position)
             start = found.end() if found else position
             if start >= size:
-                return self.spans
+                break
             character = text[start]
             if character == "/":
                 position = self._slash(start)
@@ -111,6 +111,7 @@ class _Scanner:
                 else:
                     single = False
                 position = start + 1
+        return self.spans
 
     def _template(self, start: int) -> tuple[int, int]:
         """Where the text of a template goes over into a field (1) or ends (0)."""
@@ -186,8 +187,8 @@ class _Scanner:
     def _after_operator(before: str) -> bool:
         if before.endswith("<!--"):
             return False
-        run = _OPERATOR.search(before)
+        run = before[len(before.rstrip(_OPERATORS)) :][-12:]
         expected = True
-        for token in _OPERATOR_TOKENS.finditer(run[0]) if run else ():
+        for token in _OPERATOR_TOKENS.finditer(run):
             expected = token[1] is None and token[2] is None
         return expected
