@@ -7,7 +7,6 @@ exit status and printed text never count by themselves.
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import json
 import marshal
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.sandbox import view, wire
+from evaluation.sandbox.asserts import prepare
 from evaluation.sandbox.cgroup import Group
 from evaluation.sandbox.jobs import Calls, Pairs, Program, RemoteTest
 from evaluation.sandbox.outcome import (
@@ -221,7 +221,8 @@ class Worker:
         """See jobs.Program."""
         nonce = secrets.token_hex(32)
         header = {"mode": "program", "result": job.result}
-        parts = [_text(job.source), _text(job.test)]
+        test, wanted = prepare(job.test)
+        parts = [_text(job.source), test]
         reading, writing = os.pipe()
         try:  # it goes to the program's process alone, past the server
             os.write(writing, nonce.encode())
@@ -235,7 +236,6 @@ class Worker:
             report = _parse(verdict[len(nonce) :])
         passed = report.get("ended") is True and not answer["stopped"]
         error = str(report.get("error", ""))
-        wanted = least_asserts(job.test)
         status: Status = "ok"
         if passed and not _count(report) >= wanted:
             passed, status = False, "wrong"
@@ -471,31 +471,6 @@ def configuration(level: Level, profile: str) -> dict[str, Any]:
         "site": site,
         "warm": list(_WARM.get(profile, ())),
     }
-
-
-def least_asserts(test: str) -> int:
-    """How many asserts a test reaches for certain when it runs to its end.
-
-    Counted are those at the top level, and those directly in a function that is called there.
-
-    >>> least_asserts("def check(f):\\n    assert f(1)\\n    assert f(2)\\ncheck(abs)")
-    2
-    """
-    tree = ast.parse(test)
-    found = sum(isinstance(node, ast.Assert) for node in tree.body)
-    called = {
-        node.value.func.id
-        for node in tree.body
-        if isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Name)
-    }
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name in called:
-            if any(isinstance(inner, ast.Return) for inner in ast.walk(node)):
-                continue
-            found += sum(isinstance(inner, ast.Assert) for inner in node.body)
-    return found
 
 
 def _count(report: dict[str, Any]) -> int:

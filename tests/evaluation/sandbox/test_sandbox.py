@@ -20,7 +20,8 @@ from evaluation.sandbox import (
     self_test,
 )
 from evaluation.sandbox import probe as probe_module
-from evaluation.sandbox.supervisor import Worker, least_asserts
+from evaluation.sandbox.asserts import least_asserts
+from evaluation.sandbox.supervisor import Worker
 
 QUICK = Limits(cpu_seconds=1, input_cpu_seconds=1, memory_bytes=256 * 1024**2)
 SECRET = "canary-5f1c"
