@@ -115,6 +115,8 @@ _SECTION_ENDS = {
     **dict.fromkeys(("temp", "cdata", "ignore", "include", "rcdata"), re.compile(r"]\s*+]\s*+>")),
     **dict.fromkeys(("if", "else", "endif"), re.compile(r"]\s*+>")),
 }
+#: What a character reference may begin with; other ampersands are text.
+_REFERENCE = re.compile(r"&(?=[#A-Za-z])|&\Z")
 _NUMBER = re.compile(r"&#(?:([0-9]+)|[xX]([0-9a-fA-F]+))[^0-9a-fA-F]")
 _ENTITY = re.compile(r"&([a-zA-Z][-.a-zA-Z0-9]*)[^a-zA-Z0-9]")
 
@@ -367,9 +369,8 @@ class _Reader:
         """Text with character references up to a ``<`` or the end; where to read on."""
         text, visible = self.text, self.visible
         while True:
-            start = text.find("&", position, end)
-            if start < 0:
-                start = end
+            reference = _REFERENCE.search(text, position, end)
+            start = reference.start() if reference else end
             if position < start:
                 visible.text(text[position:start])
             if start == end:
