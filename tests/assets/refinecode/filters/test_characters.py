@@ -27,7 +27,7 @@ from assets.refinecode.filters.characters import (
 from assets.refinecode.filters.words import normalise, wordpunct
 
 #: Beyond the first three planes there is nothing but the variation selectors of plane 14.
-POINTS = [*range(0x32000), *range(0xE0000, 0xE1000)]
+POINTS = [*range(0x33000), *range(0xE0000, 0xE1000)]
 
 
 def test_table_says_what_python_says_of_every_character() -> None:
