@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -118,3 +119,23 @@ def test_dbt_schemas_tell_variants_apart() -> None:
     names = [schema_name(k) for k in ("starter", "starter~seed=1", "starter~seed.1", "tiny")]
     assert names[0] == "starter" and len(set(names)) == 4
     assert all(name.replace("_", "").isalnum() for name in names)
+
+
+def test_kernels_are_compiled_by_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestration import home
+
+    started: list[int] = []
+
+    def popen(*_command: object, pass_fds: list[int], **_options: object) -> None:
+        started.append(os.dup(pass_fds[0]))  # as the child that holds it
+
+    monkeypatch.setattr(home.subprocess, "Popen", popen)
+    home._compile_beside(tmp_path / "lock")
+    home._compile_beside(tmp_path / "lock")
+    assert len(started) == 1
+    os.close(started[0])
+    home._compile_beside(tmp_path / "lock")
+    assert len(started) == 2
+    os.close(started[1])

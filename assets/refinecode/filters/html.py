@@ -225,9 +225,10 @@ class _Reader:
             tag = tidy(text, start)
             if tag is None:
                 untidy -= 1
-                position = self._untidy(start) if untidy else size
-                if not untidy:  # of no page that anybody wrote
+                if not untidy:  # no page that anybody wrote: the rest is text
                     visible.text(text[start:])
+                    break
+                position = self._untidy(start)
                 continue
             position = tag.end()
             ended, name, slash = tag.groups()

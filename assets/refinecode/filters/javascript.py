@@ -36,7 +36,7 @@ MAX_NESTING = 2_000
 #: below 40): a query slows down with the depth.
 MAX_DEEP_BYTES, DEEP = 20_000, 100
 MAX_COUNTED_DEPTH = 10_000
-#: Words that the query looks for, a thousand bytes, and so many more: minified code has 31.
+#: Words that the query looks for, a thousand bytes, and so many more: minified code has some 30.
 MAX_WORDS_PER_KB, MORE_WORDS = 60, 1_000
 #: Patterns of a query that may be begun and not ended: code nested some 100 deep.
 MAX_OPEN_MATCHES = 512

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,3 +156,15 @@ def test_similarities_are_rounded_alike(spark: Any) -> None:
     told = F.format_string("duplicate_of=%s jaccard=%.4f", F.lit("a"), "alike")
     found = frame.select("alike", told.alias("told")).toArrow().to_pylist()
     assert [duplicate_detail("a", row["alike"]) for row in found] == [r["told"] for r in found]
+
+
+def test_a_process_that_only_deduplicates_starts_without_pandas() -> None:
+    program = (
+        "import sys; from assets.refinecode.local.start import load_engine; load_engine();"
+        "print([m for m in ('pandas', 'scipy', 'dagster', 'pyspark') if m in sys.modules]);"
+        "import pandas; print(pandas.Series([1]).sum())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.split("\n")[:2] == ["[]", "1"]

@@ -1,8 +1,9 @@
 """Comments of HTML, those of the scripts in it included.
 
-One possessive pattern runs over text and ordinary tags; declarations, comments, scripts and styles
-are looked at by hand. A script is handed to the scanner of JavaScript; a style has no comments that
-count (the lexer of the paper's filters, appendix A, gives those of CSS a type of their own).
+One possessive pattern runs over text, ordinary tags and short references; declarations, comments,
+scripts and styles are looked at by hand. A script is handed to the scanner of JavaScript; a style has
+no comments that count (the lexer of the paper's filters, appendix A, gives those of CSS a type of
+their own).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _IN_TAG = rf"(?:\s++|{_ATTRIBUTE}|(?![\w:-]++\s*+=\s*+>)[\w:-]++|(?!/?\s*+>|[\w:
 _TAG_END = rf"(?:/?\s*+>|[\w:-]++\s*+=\s*+{_ODD}++\n|\Z)"
 _PLAIN = re.compile(
     rf"(?:[^<&]++|<(?!\s*+s(?:cript|tyle))\s*+[\w:.-]++{_IN_TAG}{_TAG_END}"
-    r"|<\s*+/\s*+[\w:.-]++\s*+>|<(?![\s\w:.!?/-]))*+",
+    r"|<\s*+/\s*+[\w:.-]++\s*+>|<(?![\s\w:.!?/-])|&[^\s;&<]{0,32}+;)*+",
     re.IGNORECASE,
 )
 _SPECIAL = re.compile(

@@ -229,3 +229,15 @@ def test_a_lexer_that_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(lexers, "MAX_SECONDS", -1.0)
     assert lexers.lexer_comments("ruby", "# one\n" * 1000) is None
     assert split("# one\nx\n" * 1000, "ruby").comments == "# one\n" * 1000
+
+
+def test_a_scanner_lets_the_rest_of_a_made_up_text_go() -> None:
+    last = "\n// last\n"
+    for program, dense in (("javascript", "a/b/"), ("typescript", "a/b/"), ("html", "& ")):
+        end = last if program != "html" else "<!-- last -->"
+        scan = SCANNERS[program]
+        few, many = dense * 1_000 + end, dense * 100_000 + end
+        assert len(scan(many)) < len(scan(few)) == 1, program
+    comments = "// a\n" * 20_000  # more than the 10,000 of a small text
+    assert len(SCANNERS["javascript"]("x = 1;\n" * 30_000 + comments)) == 20_000
+    assert len(SCANNERS["html"]("&lt;b&gt;" * 50_000 + "<!-- last -->")) == 1

@@ -134,3 +134,7 @@ def test_hostile_pages_are_read_in_linear_time(unit: str) -> None:
     started = time.process_time()
     visible(unit * (300_000 // len(unit)))
     assert time.process_time() - started < 2
+
+
+def test_ampersands_that_begin_no_reference_are_text() -> None:
+    assert visible("<p>a && b &amp; c & d</p>") == len("a && b & c & d")

@@ -236,3 +236,9 @@ def test_hostile_texts_are_soon_done(unit: str, rules: RuleSet) -> None:
     started = time.process_time()
     parse(source_of(unit * (150_000 // len(unit)), rules))
     assert time.process_time() - started < 2
+
+
+def test_more_statements_than_code_has_are_not_counted() -> None:
+    assert parse(source_of("return_ = a;\n" * 2_000)) is not None
+    assert parse(source_of("var a;\n" * 1_000)) is not None
+    assert parse(source_of("var a;\n" * 20_000)) is None
