@@ -1,9 +1,9 @@
 """Comments of HTML, those of the scripts in it included.
 
 One possessive pattern runs over text, ordinary tags and short references; declarations, comments,
-scripts and styles are looked at by hand. A script is handed to the scanner of JavaScript; a style has
-no comments that count (the lexer of the paper's filters, appendix A, gives those of CSS a type of
-their own).
+scripts and styles are looked at by hand. A script is handed to the scanner of JavaScript; a style
+has no comments that count (the lexer of the paper's filters, appendix A, gives those of CSS a type
+of their own).
 """
 
 from __future__ import annotations
