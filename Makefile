@@ -14,7 +14,7 @@ export DAGSTER_CLI_DEV_USE_LEGACY_CODE_SERVER_BEHAVIOR := 1
 # What is imported is compiled once, not by pip and not by every process again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test check format ui teacher ablations docs-check clean-state
+.PHONY: help setup demo test suite check format ui teacher ablations docs-check clean-state
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,8 +32,11 @@ setup: $(VENV)/.installed ## create .venv, install the pinned dependencies, prep
 demo: setup ## run the whole cookbook for the starter recipe and print what came out
 	@$(BIN)/cookbook run $(RECIPE)
 
-test: setup check ## lint, types and the whole test suite
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+test: setup ## lint, types and the whole test suite
+	@$(MAKE) --no-print-directory -j2 check suite
+
+suite: setup
+	@$(BIN)/python -m pytest -q -n auto --dist=loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.installed ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -50,7 +50,7 @@ def second(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> It
     log = place.root / "second.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dagster", "asset", "materialize", "--partition", "mini",
+            ["nice", sys.executable, "-m", "dagster", "asset", "materialize", "--partition", "mini",
              "--select", ",".join([*wanted, "stg_filtered_documents", "composition",
                                    "sampling_plan"])],
             env=place.environment, cwd=place.root, text=True, stdout=output,
@@ -177,21 +177,6 @@ def test_warehouse_holds_funnel_and_scoreboard(workplace: Workplace) -> None:
     assert {"heldout", "humaneval", "humaneval_bpb"} <= {benchmark for _, benchmark, _ in scores}
 
 
-def test_two_states_give_the_same_digests(workplace: Workplace, second: Second) -> None:
-    assert second.process.wait(timeout=600) == 0, second.log.read_text()[-6000:]
-
-    def digests(place: Workplace) -> dict[str, str]:
-        return {
-            address: json.loads(text)["digest"]
-            for address, text in place.manifests().items()
-            if address.split("/")[0] in DATA
-        }
-
-    other = digests(second.place)
-    assert len(other) == len(DATA)
-    assert other == {k: v for k, v in digests(workplace).items() if k in other}
-
-
 def test_ablations_run_and_answer_from_the_command_line(workplace: Workplace) -> None:
     (workplace.root / "studies" / "lengths.yaml").write_text(
         "name: lengths\nquestion: Does a longer anneal help?\npaper: '3.2'\nbase: mini\n"
@@ -209,3 +194,18 @@ def test_ablations_run_and_answer_from_the_command_line(workplace: Workplace) ->
     assert page.count("not run") == 0 and "| short |" in page and "| long |" in page
     pretrainings = list(workplace.home.glob("lake/pretrained_model/*/manifest.json"))
     assert len(pretrainings) == 1, "groups share what they do not change"
+
+
+def test_two_states_give_the_same_digests(workplace: Workplace, second: Second) -> None:
+    assert second.process.wait(timeout=600) == 0, second.log.read_text()[-6000:]
+
+    def digests(place: Workplace) -> dict[str, str]:
+        return {
+            address: json.loads(text)["digest"]
+            for address, text in place.manifests().items()
+            if address.split("/")[0] in DATA
+        }
+
+    other = digests(second.place)
+    assert len(other) == len(DATA)
+    assert other == {k: v for k, v in digests(workplace).items() if k in other}

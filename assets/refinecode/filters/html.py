@@ -115,10 +115,14 @@ _SECTION_ENDS = {
     **dict.fromkeys(("temp", "cdata", "ignore", "include", "rcdata"), re.compile(r"]\s*+]\s*+>")),
     **dict.fromkeys(("if", "else", "endif"), re.compile(r"]\s*+>")),
 }
-#: What a character reference may begin with; other ampersands are text.
-_REFERENCE = re.compile(r"&(?=[#A-Za-z])|&\Z")
-_NUMBER = re.compile(r"&#(?:([0-9]+)|[xX]([0-9a-fA-F]+))[^0-9a-fA-F]")
-_ENTITY = re.compile(r"&([a-zA-Z][-.a-zA-Z0-9]*)[^a-zA-Z0-9]")
+#: A number, a name, or what looks like the start of one (no group); other ampersands are text.
+_REFERENCE = re.compile(
+    r"""&(?:\#(?:([0-9]+)|[xX]([0-9a-fA-F]+))(?=[^0-9a-fA-F]);?
+    |([a-zA-Z][-.a-zA-Z0-9]*)(?=[^a-zA-Z0-9]);?
+    |(?=[#A-Za-z])|\Z)
+    """,
+    re.VERBOSE,
+)
 
 
 class _UnknownSection(Exception):
@@ -369,26 +373,18 @@ class _Reader:
     def _with_references(self, position: int, end: int) -> int:
         """Text with character references up to a ``<`` or the end; where to read on."""
         text, visible = self.text, self.visible
-        while True:
-            reference = _REFERENCE.search(text, position, end)
-            start = reference.start() if reference else end
+        for reference in _REFERENCE.finditer(text, position, end + 1):  # the < ends a name, too
+            start = reference.start()
             if position < start:
                 visible.text(text[position:start])
-            if start == end:
-                return end
-            number = _NUMBER.match(text, start)
-            found = number or _ENTITY.match(text, start)
-            following = text[start + 1 : start + 2]
-            starts_one = following == "#" or (following.isascii() and following.isalpha())
-            if found:
-                name = found[1]
-                visible.text(_character(number) if number else _ENTITIES.get(name, f"&{name}"))
-                position = found.end() - (text[found.end() - 1] != ";")
-            elif following and not starts_one:
-                visible.text("&")
-                position = start + 1
-            else:
-                return self._odd_reference(start, following)
+            if reference.lastindex is None:
+                return self._odd_reference(start, text[start + 1 : start + 2])
+            name = reference[3]
+            visible.text(_ENTITIES.get(name, f"&{name}") if name else _character(reference))
+            position = reference.end()
+        if position < end:
+            visible.text(text[position:end])
+        return end
 
     def _odd_reference(self, start: int, following: str) -> int:
         """An unfinished or malformed reference: the first starts the second pass, in the second

@@ -217,7 +217,7 @@ def _hostile(name: str, size: int) -> str:
 
 
 def _seconds(name: str, path: str, rules: Any, size: int) -> float:
-    evaluate("x = 'a'\n", path, rules)  # what is loaded once a process is not counted
+    evaluate("x = 'a'\n" + "中文" * 50, path, rules)  # what is loaded once a process is not counted
     content = _hostile(name, size)
     started = time.process_time()
     found = evaluate(content, path, rules)
