@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 LONGEST = "test_end_to_end"
+#: Most modules here take the same Spark session.
+ON_SPARK = "tests/assets/refinecode"
 
 
+class ByModule(LoadFileScheduling):
+    """A module is one process's, and so is the folder whose modules share a Spark session."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module: str = super()._split_scope(nodeid)
+        folder = module.rpartition("/")[0]
+        return folder if folder == ON_SPARK else module
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
+    return ByModule(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more than cores: tests wait for processes, theirs and Spark's, a third of their time."""
     return min((os.cpu_count() or 1) + 1, 4)
@@ -22,21 +41,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         os.nice(5)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For processes that share the suite (``--dist=loadgroup``): a module stays together, all
-    modules on the same Spark do, and the longest come first."""
-    sharing = {item.path for item in items if "spark" in getattr(item, "fixturenames", ())}
+    """The longest modules first: the whole graph, then those with Spark."""
     spark = {item.path for item in items if item.get_closest_marker("spark")}
-    for item in items:
-        item.add_marker(
-            pytest.mark.xdist_group("spark" if item.path in sharing else str(item.path))
-        )
-    items.sort(
-        key=lambda item: (
-            item.path.stem != LONGEST, item.path not in sharing, item.path not in spark
-        )
-    )  # fmt: skip
+    items.sort(key=lambda item: (item.path.stem != LONGEST, item.path not in spark))
 
 
 @pytest.fixture(autouse=True)
