@@ -36,7 +36,7 @@ test: setup ## lint, types and the whole test suite
 	@$(MAKE) --no-print-directory -j2 check suite
 
 suite: setup
-	@$(BIN)/python -m pytest -q -n auto --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.installed ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

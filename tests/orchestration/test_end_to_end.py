@@ -50,7 +50,7 @@ def second(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> It
     log = place.root / "second.log"
     with log.open("w") as output:
         process = subprocess.Popen(
-            ["nice", sys.executable, "-m", "dagster", "asset", "materialize", "--partition", "mini",
+            [sys.executable, "-m", "dagster", "asset", "materialize", "--partition", "mini",
              "--select", ",".join([*wanted, "stg_filtered_documents", "composition",
                                    "sampling_plan"])],
             env=place.environment, cwd=place.root, text=True, stdout=output,
