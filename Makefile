@@ -35,7 +35,7 @@ demo: setup ## run the whole cookbook for the starter recipe and print what came
 test: setup ## lint, types and the whole test suite
 	@$(MAKE) --no-print-directory -j2 check suite
 
-suite: setup
+suite: $(VENV)/.installed
 	@$(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(VENV)/.installed ## ruff and mypy

@@ -138,3 +138,7 @@ def test_hostile_pages_are_read_in_linear_time(unit: str) -> None:
 
 def test_ampersands_that_begin_no_reference_are_text() -> None:
     assert visible("<p>a && b &amp; c & d</p>") == len("a && b & c & d")
+
+
+def test_a_reference_may_end_at_a_tag() -> None:
+    assert visible("<p>a&amp<b>c&#65</b>&foo<i>d&</i></p>") == len("a&cA&food&")
