@@ -21,6 +21,10 @@ import dagster as dg
 
 PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 MANIFEST = PROJECT / "target" / "manifest.json"
+#: The variable of the environment that profiles.yml reads.
+WAREHOUSE = "COOKBOOK_WAREHOUSE"
+#: Where models are when no recipe is named: the default of the variable ``recipe_schema``.
+SCHEMA = "starter"
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def parse() -> Path:
     """Path of the manifest; the project is parsed now if it is missing or older than a model."""
     newest = max(path.stat().st_mtime for path in sources())
     if not MANIFEST.is_file() or MANIFEST.stat().st_mtime < newest:
-        run(["parse"], MANIFEST.parent)
+        _run(["parse"], MANIFEST.parent)
         os.utime(MANIFEST)
     return MANIFEST
 
@@ -137,8 +141,48 @@ def _tested(node: Mapping[str, Any], names: Mapping[str, str]) -> str:
     return named or names[node.get("attached_node") or node["depends_on"]["nodes"][0]]
 
 
-def run(arguments: list[str], target: Path) -> None:
-    """Run a dbt command on the project, its files and log in ``target``.
+def build(
+    names: Sequence[str], variables: Mapping[str, Any], warehouse: Path, target: Path
+) -> None:
+    """Build these models and run these tests, and no others, in a DuckDB file.
+
+    dbt's files and log go to ``target``.
+
+    Raises:
+        dagster.Failure: a model or a test failed; the message is dbt's, for each of them.
+    """
+    manifest = _manifest(variables.get("recipe_schema"), warehouse)
+    _run(
+        ["build", "--select", *names, "--indirect-selection", "empty",
+         "--vars", json.dumps(variables)],
+        target,
+        manifest,
+        warehouse,
+    )  # fmt: skip
+
+
+def _manifest(schema: str | None, warehouse: Path) -> Any:
+    """The project as dbt parsed it, placed in a schema of a warehouse.
+
+    dbt parses everything again (4 CPU seconds) when a variable has another value than last time.
+    Here, variables decide nothing while it parses, but for the schema: so it is parsed once, as the
+    defaults say, found again by dbt itself while no file changes, and then put in its place.
+    """
+    manifest = _run(["parse", "--no-write-json"], MANIFEST.parent)
+    for node in (*manifest.nodes.values(), *manifest.sources.values()):
+        node.database = warehouse.stem  # as dbt-duckdb names the database of a file
+        if schema and node.schema in (SCHEMA, f"{SCHEMA}_lake"):
+            node.schema = schema + node.schema.removeprefix(SCHEMA)
+    return manifest
+
+
+def _run(
+    arguments: list[str], target: Path, manifest: Any = None, warehouse: Path | None = None
+) -> Any:
+    """Run a dbt command on the project, its files and log in ``target``; what dbt returns for it.
+
+    Only a command that works on a warehouse sees one: to dbt, a project parsed with another path is
+    another project.
 
     Raises:
         dagster.Failure: the command failed; the message is dbt's, for each model or test.
@@ -151,13 +195,19 @@ def run(arguments: list[str], target: Path) -> None:
     where = [str(word) for place in places.items() for word in place]
     root = logging.getLogger()
     handlers = list(root.handlers)
+    before = os.environ.pop(WAREHOUSE, None)
+    if warehouse is not None:
+        os.environ[WAREHOUSE] = str(warehouse)
     try:
-        done = dbtRunner().invoke([*arguments, *where, "--log-level", "none"])
+        done = dbtRunner(manifest).invoke([*arguments, *where, "--log-level", "none"])
     finally:
+        os.environ.pop(WAREHOUSE, None)
+        if before is not None:
+            os.environ[WAREHOUSE] = before
         root.handlers[:] = handlers  # dbt adds its own
         DuckDBConnectionManager.close_all_connections()  # who reads next, opens the file read-only
     if done.success:
-        return
+        return done.result
     results = getattr(done.result, "results", [])
     failed = [f"{r.node.name}: {r.message or r.status}" for r in results
               if r.status in ("fail", "error", "runtime error")]  # fmt: skip
@@ -165,22 +215,6 @@ def run(arguments: list[str], target: Path) -> None:
         f"dbt {arguments[0]} failed: {'; '.join(failed) or done.exception} "
         f"(see {target / 'dbt.log'})"
     )
-
-
-def build(
-    names: Sequence[str], variables: Mapping[str, Any], warehouse: Path, target: Path
-) -> None:
-    """Build these models and run these tests, and no others, in a DuckDB file.
-
-    Raises:
-        dagster.Failure: a model or a test failed.
-    """
-    os.environ["COOKBOOK_WAREHOUSE"] = str(warehouse)  # read by profiles.yml
-    run(
-        ["build", "--select", *names, "--indirect-selection", "empty",
-         "--vars", json.dumps(variables)],
-        target,
-    )  # fmt: skip
 
 
 def results(

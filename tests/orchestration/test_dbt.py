@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from assets.documents import write_table
-from orchestration.dbt import build, project
+from orchestration.dbt import build, parse, project
 
 COLUMNS = ("doc_id", "repository", "path", "language", "doc_type", "license")
 
@@ -23,6 +23,30 @@ def test_models_come_after_what_they_read() -> None:
         assert set(model.reads) & ours <= built, model.name
         built.add(model.name)
     assert {"composition", "sampling_plan", "funnel", "scoreboard"} <= built
+
+
+def test_the_project_is_parsed_once_for_all_recipes_and_warehouses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = parse().parent / "partial_parse.msgpack"
+    for recipe, total in (("planted", 10), ("other", 5)):
+        warehouse = tmp_path / recipe / f"of-{recipe}.duckdb"
+        monkeypatch.setenv("COOKBOOK_WAREHOUSE", str(warehouse))
+        warehouse.parent.mkdir()
+        row = dict.fromkeys(COLUMNS, recipe) | {"size_bytes": total}
+        write_table(warehouse.parent / "documents", pa.Table.from_pylist([row]))
+        variables = {
+            "recipe_schema": recipe,
+            "lake": {"filtered_code_documents": f"{warehouse.parent}/documents/*.parquet"},
+            "total_bytes": total,
+        }
+        names = ["stg_filtered_documents", "composition", "sampling_plan", "budget_within_total"]
+        before = parsed.read_bytes()
+        build(names, variables, warehouse, tmp_path / "target")
+        assert parsed.read_bytes() == before
+        with duckdb.connect(str(warehouse), read_only=True) as connection:
+            plan = connection.execute(f"select sum(budget_bytes) from {recipe}.sampling_plan")
+            assert plan.fetchall() == [(total,)]
 
 
 def test_a_failed_test_is_named_and_the_file_is_let_go(tmp_path: Path) -> None:
