@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3,$(shell $(p) -c 'import sys; print("$(p)" if (3,11) <= sys.version_info[:2] <= (3,12) else "")' 2>/dev/null)))
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 RECIPE ?= starter
 
 export COOKBOOK_HOME ?= $(CURDIR)/.cookbook
@@ -23,7 +24,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Open Cookbook needs Python 3.11 or 3.12; found neither on PATH. Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; exit 1; }
 	@echo "installing into $(VENV) with $(PYTHON) (a few minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev,teacher,zh]'
+	@$(PIP) --upgrade pip # an older one resolves a minute longer
+	@$(PIP) -e '.[dev,teacher,zh]'
 	@touch $@
 
 setup: $(VENV)/.installed ## create .venv, install the pinned dependencies, prepare the state folder
