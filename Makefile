@@ -25,6 +25,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "installing into $(VENV) with $(PYTHON) (a few minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) --upgrade pip # an older one resolves a minute longer
+# What takes longest, two at a time; the line after it adds the rest, and complains if this one failed.
+	@$(PIP) --no-deps pyspark jieba zhconv & \
+	 $(PIP) --no-warn-conflicts mlflow torch transformers dagster-webserver dbt-duckdb; wait
 	@$(PIP) -e '.[dev,teacher,zh]'
 	@touch $@
 
