@@ -6,6 +6,7 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3,$(shell $(p) -c 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
+FOR_KERNELS := numba PyGitLinguist pygments regex tree-sitter tree-sitter-javascript
 RECIPE ?= starter
 
 export COOKBOOK_HOME ?= $(CURDIR)/.cookbook
@@ -25,10 +26,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "installing into $(VENV) with $(PYTHON) (a few minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) --upgrade pip # an older one resolves a minute longer
-# What takes longest, two at a time; the line after it adds the rest, and complains if this one failed.
+# Two things at a time where there are two cores: Spark beside the rest, then the kernels (compiled
+# once for this machine) beside what is left, which complains if the line before it failed.
 	@$(PIP) --no-deps pyspark jieba zhconv & \
-	 $(PIP) --no-warn-conflicts mlflow torch transformers dagster-webserver dbt-duckdb; wait
-	@$(PIP) -e '.[dev,teacher,zh]'
+	 $(PIP) --no-warn-conflicts mlflow torch transformers dagster-webserver dbt-duckdb $(FOR_KERNELS); wait
+	@$(BIN)/python -m assets.refinecode.kernels 2> /dev/null & \
+	 $(PIP) -e '.[dev,teacher,zh]' && wait
 	@touch $@
 
 setup: $(VENV)/.installed ## create .venv, install the pinned dependencies, prepare the state folder
