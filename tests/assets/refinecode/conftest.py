@@ -1,9 +1,9 @@
-"""One Spark session a test run, and small tables of documents."""
+"""Small tables of documents."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,6 @@ from assets.documents import (
 )
 
 Row = dict[str, Any]
-
-
-@pytest.fixture(scope="session")
-def spark() -> Iterator[Any]:
-    """The session of the process; it is left running, as other tests may share it."""
-    from assets.spark import spark_session
-
-    yield spark_session(master="local[2]", shuffle_partitions=2, memory="1g")
 
 
 def document(
