@@ -1,8 +1,10 @@
-"""What every test gets: no state of the person who runs them, and real small inputs."""
+"""What every test gets: no state of the person who runs them; and one Spark session, if asked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,3 +30,11 @@ def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
     (home / "dagster").mkdir()
     return home
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """The session of the process; it is left running, as other tests may share it."""
+    from assets.spark import spark_session
+
+    yield spark_session(master="local[2]", shuffle_partitions=2, memory="1g")

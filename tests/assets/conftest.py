@@ -1,10 +1,9 @@
-"""One Spark session a test run, and a document table made of a few planted files."""
+"""A document table made of a few planted files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -12,14 +11,6 @@ import pytest
 from assets.documents import DOCUMENT_SCHEMA, content_digest, document_id, write_table
 
 WriteDocuments = Callable[..., Path]
-
-
-@pytest.fixture(scope="session")
-def spark() -> Iterator[Any]:
-    """The session of the process; it is left running, as other tests may share it."""
-    from assets.spark import spark_session
-
-    yield spark_session(master="local[2]", shuffle_partitions=2, memory="1g")
 
 
 @pytest.fixture(scope="session")

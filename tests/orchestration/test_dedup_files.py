@@ -17,7 +17,7 @@ from assets.refinecode.minhash import PRESETS, candidate_probability
 from orchestration.cli import main
 from orchestration.dedup_files import Summary, dedup_files, dedup_params
 from orchestration.dedup_inputs import Columns, DedupInputError, open_rows
-from tests.assets.refinecode.conftest import spark, words  # noqa: F401
+from tests.assets.refinecode.conftest import words
 
 PARAMS = dedup_params({})
 
