@@ -104,7 +104,7 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.spark
-def test_every_engine_gives_the_same(spark: Any, tmp_path: Path) -> None:  # noqa: F811
+def test_every_engine_gives_the_same(spark: Any, tmp_path: Path) -> None:
     draw = random.Random(0)
     texts = [text_of(seed, changed) for seed in range(5) for changed in (0, 0, 3, 90)]
     texts += [" ".join(words(1, 128)) + " " + text for text in texts[4:8]]
