@@ -151,7 +151,7 @@ def build(
     Raises:
         dagster.Failure: a model or a test failed; the message is dbt's, for each of them.
     """
-    manifest = _manifest(variables.get("recipe_schema"), warehouse)
+    manifest = _manifest(variables.get("recipe_schema"), warehouse, target)
     _run(
         ["build", "--select", *names, "--indirect-selection", "empty",
          "--vars", json.dumps(variables)],
@@ -161,14 +161,15 @@ def build(
     )  # fmt: skip
 
 
-def _manifest(schema: str | None, warehouse: Path) -> Any:
+def _manifest(schema: str | None, warehouse: Path, target: Path) -> Any:
     """The project as dbt parsed it, placed in a schema of a warehouse.
 
     dbt parses everything again (4 CPU seconds) when a variable has another value than last time.
     Here, variables decide nothing while it parses, but for the schema: so it is parsed once, as the
     defaults say, found again by dbt itself while no file changes, and then put in its place.
     """
-    manifest = _run(["parse", "--no-write-json"], MANIFEST.parent)
+    saved = ["--partial-parse-file-path", str(MANIFEST.with_name("partial_parse.msgpack"))]
+    manifest = _run(["parse", "--no-write-json", *saved], target)
     for node in (*manifest.nodes.values(), *manifest.sources.values()):
         node.database = warehouse.stem  # as dbt-duckdb names the database of a file
         if schema and node.schema in (SCHEMA, f"{SCHEMA}_lake"):

@@ -28,7 +28,7 @@ def test_models_come_after_what_they_read() -> None:
 def test_the_project_is_parsed_once_for_all_recipes_and_warehouses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parsed = parse().parent / "partial_parse.msgpack"
+    parse()
     for recipe, total in (("planted", 10), ("other", 5)):
         warehouse = tmp_path / recipe / f"of-{recipe}.duckdb"
         monkeypatch.setenv("COOKBOOK_WAREHOUSE", str(warehouse))
@@ -41,9 +41,9 @@ def test_the_project_is_parsed_once_for_all_recipes_and_warehouses(
             "total_bytes": total,
         }
         names = ["stg_filtered_documents", "composition", "sampling_plan", "budget_within_total"]
-        before = parsed.read_bytes()
         build(names, variables, warehouse, tmp_path / "target")
-        assert parsed.read_bytes() == before
+        # what dbt saves where it had to parse something
+        assert not (tmp_path / "target" / "partial_parse.msgpack").exists()
         with duckdb.connect(str(warehouse), read_only=True) as connection:
             plan = connection.execute(f"select sum(budget_bytes) from {recipe}.sampling_plan")
             assert plan.fetchall() == [(total,)]
