@@ -21,6 +21,8 @@ import dagster as dg
 
 PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 MANIFEST = PROJECT / "target" / "manifest.json"
+#: The same, as dbt reads it again.
+SAVED = MANIFEST.with_name("partial_parse.msgpack")
 #: The variable of the environment that profiles.yml reads.
 WAREHOUSE = "COOKBOOK_WAREHOUSE"
 #: Where models are when no recipe is named: the default of the variable ``recipe_schema``.
@@ -86,7 +88,7 @@ def _spec(model: Model) -> dg.AssetSpec:
 def parse() -> Path:
     """Path of the manifest; the project is parsed now if it is missing or older than a model."""
     newest = max(path.stat().st_mtime for path in sources())
-    if not MANIFEST.is_file() or MANIFEST.stat().st_mtime < newest:
+    if not SAVED.is_file() or not MANIFEST.is_file() or MANIFEST.stat().st_mtime < newest:
         _run(["parse"], MANIFEST.parent)
         os.utime(MANIFEST)
     return MANIFEST
@@ -168,7 +170,8 @@ def _manifest(schema: str | None, warehouse: Path, target: Path) -> Any:
     Here, variables decide nothing while it parses, but for the schema: so it is parsed once, as the
     defaults say, found again by dbt itself while no file changes, and then put in its place.
     """
-    saved = ["--partial-parse-file-path", str(MANIFEST.with_name("partial_parse.msgpack"))]
+    parse()
+    saved = ["--partial-parse-file-path", str(SAVED)]
     manifest = _run(["parse", "--no-write-json", *saved], target)
     for node in (*manifest.nodes.values(), *manifest.sources.values()):
         node.database = warehouse.stem  # as dbt-duckdb names the database of a file

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from assets.documents import write_table
-from orchestration.dbt import build, parse, project
+from orchestration.dbt import build, project
 
 COLUMNS = ("doc_id", "repository", "path", "language", "doc_type", "license")
 
@@ -28,7 +28,6 @@ def test_models_come_after_what_they_read() -> None:
 def test_the_project_is_parsed_once_for_all_recipes_and_warehouses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parse()
     for recipe, total in (("planted", 10), ("other", 5)):
         warehouse = tmp_path / recipe / f"of-{recipe}.duckdb"
         monkeypatch.setenv("COOKBOOK_WAREHOUSE", str(warehouse))
