@@ -7,6 +7,7 @@ alone (:meth:`Tracking.lineage`), and back (:meth:`Tracking.descendants`).
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import json
 import logging
@@ -47,12 +48,35 @@ class Tracking:
         if self._artifacts is not None:
             Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
 
+    def make_store(self) -> None:
+        """Make the local store, whole or not at all; nothing to do for one that is there.
+
+        MLflow makes its tables in dozens of migrations that cannot be repeated: a process killed
+        among them would leave a file that no later one can open.
+        """
+        file = Path(self.uri.removeprefix("sqlite:///"))
+        if self._artifacts is None or file.exists():
+            return
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        for name in ("alembic", "mlflow.store.db.utils"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        with open(file.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if file.exists():
+                return
+            for left in file.parent.glob(f"{file.name}.new*"):  # by a process that was killed
+                left.unlink()
+            new = file.with_name(f"{file.name}.new")
+            store = SqlAlchemyStore(f"sqlite:///{new}", self._artifacts)
+            store.engine.dispose()
+            new.rename(file)
+
     @functools.cached_property
     def client(self) -> MlflowClient:
         import mlflow
 
-        for name in ("alembic", "mlflow.store.db.utils"):
-            logging.getLogger(name).setLevel(logging.WARNING)
+        self.make_store()
         return mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def variant_run(self, key: str, recipe: Recipe) -> str:

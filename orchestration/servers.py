@@ -14,6 +14,7 @@ from types import FrameType
 import requests
 
 from assets.settings import Settings
+from assets.tracking import Tracking
 from orchestration.home import DAGSTER_VARIABLES, MODULE
 
 log = logging.getLogger("cookbook")
@@ -42,6 +43,7 @@ def serve(settings: Settings, dagster_port: int, mlflow_port: int) -> None:
     if not settings.mlflow_uri.startswith("sqlite"):
         del commands[f"{mlflow}/health"]
         mlflow = settings.mlflow_uri
+    Tracking(settings).make_store()
     # A background job ignores SIGINT and its children would too: they could never be stopped.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +27,22 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
 def key(request: pytest.FixtureRequest) -> str:
     """A variant of the test's own."""
     return f"starter~seed={len(request.node.name)}"
+
+
+def test_a_store_whose_making_was_killed_is_made_again(tmp_path: Path) -> None:
+    code = "from assets.tracking import *; Tracking(Settings.from_environment()).make_store()"
+    environment = {**os.environ, "COOKBOOK_HOME": str(tmp_path)}
+    making = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    new = tmp_path / "mlflow" / "mlflow.db.new"
+    while not new.exists() or new.stat().st_size == 0:  # the first of dozens of migrations
+        assert making.poll() is None
+        time.sleep(0.005)
+    making.kill()
+    making.wait()
+    assert [p.name for p in new.parent.iterdir() if p.suffix == ".db"] == []
+    tracking = Tracking(Settings.from_environment({"COOKBOOK_HOME": str(tmp_path)}))
+    assert [e.name for e in tracking.client.search_experiments()] == ["Default"]
+    assert not new.exists()
 
 
 def artifact(lake: Lake, stage: str, **inputs: Artifact) -> Artifact:
