@@ -27,7 +27,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) --upgrade pip # an older one resolves a minute longer
 # Two things at a time where there are two cores: Spark beside the rest, then the kernels (compiled
-# once for this machine) beside what is left, which complains if the line before it failed.
+# once for this machine; if that fails here, set-up does it and says so) beside what is left, which
+# complains if the line before it failed.
 	@$(PIP) --no-deps pyspark jieba zhconv & \
 	 $(PIP) --no-warn-conflicts mlflow torch transformers dagster-webserver dbt-duckdb $(FOR_KERNELS); wait
 	@$(BIN)/python -m assets.refinecode.kernels 2> /dev/null & \
