@@ -116,6 +116,8 @@ _TAGGED: dict[str, Callable[[Any], Any]] = {
     "datetime.time": lambda v: v.isoformat(),
     "datetime.timedelta": lambda v: (v.days, v.seconds, v.microseconds),
 }
+# any other text that starts with a zero is a text
+_REBUILT = frozenset({_OPAQUE, *(_TAG + name.partition(".")[2] for name in _TAGGED)})
 
 
 def _is_original(kind: type) -> bool:
@@ -181,7 +183,7 @@ def _read_collection(
     for _ in range(count):
         item, at = _read(data, at, depth + 1)
         items.append(item)
-    if code == _TUPLE and items and type(items[0]) is str and items[0].startswith(_TAG):
+    if code == _TUPLE and items and type(items[0]) is str and items[0] in _REBUILT:
         return _rebuild(items), at
     return _COLLECTIONS[code](items), at
 
@@ -197,12 +199,13 @@ def _read_dict(data: memoryview, at: int, depth: int) -> tuple[dict[Any, Any], i
 def _rebuild(items: list[Any]) -> Any:
     if items[0] == _OPAQUE:
         return Opaque(str(items[-1]))
+    name = items[0].removeprefix(_TAG)
     if len(items) != 2:
-        raise WireError("unknown tag")
+        raise WireError(f"malformed {name}: {len(items)} parts")
     try:
-        return _standard_value(items[0][1:], items[1])
+        return _standard_value(name, items[1])
     except (ArithmeticError, ValueError, AttributeError) as error:
-        raise WireError(f"malformed {items[0][1:]}: {error}") from error
+        raise WireError(f"malformed {name}: {error}") from error
 
 
 def _standard_value(name: str, parts: Any) -> Any:
@@ -217,9 +220,7 @@ def _standard_value(name: str, parts: Any) -> Any:
         return getattr(datetime, name)(*parts)
     if name in ("range", "Fraction"):
         return (range if name == "range" else Fraction)(*parts)
-    if name in ("deque", "bytearray", "Decimal"):
-        return {"deque": deque, "bytearray": bytearray, "Decimal": Decimal}[name](parts)
-    raise WireError("unknown tag")
+    return {"deque": deque, "bytearray": bytearray, "Decimal": Decimal}[name](parts)
 
 
 _CONSTANTS: dict[int, Any] = {

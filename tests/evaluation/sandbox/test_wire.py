@@ -67,6 +67,8 @@ def test_long_numbers_come_back(value: int) -> None:
         Counter("aab"),
         OrderedDict(b=1, a=2),
         {"k": 1}.keys(),
+        ("\0", None),
+        ("\0unknown", 1),
     ],
 )
 def test_values_of_the_standard_library_come_back(value: Any) -> None:
@@ -117,7 +119,8 @@ def test_damaged_bytes_are_a_value_or_an_error(value: Any, choose: st.DataObject
         b"{NN",
         b"<\x01\x00\x00\x00[\x00\x00\x00\x00",
         marshal.dumps(compile("1", "x", "eval"), 2),
-        marshal.dumps(("\0unknown", 1), 2),
+        marshal.dumps(("\0range",), 2),
+        marshal.dumps(("\0Decimal", "x"), 2),
         marshal.dumps(("\0Fraction", (1, 0)), 2),
         marshal.dumps(("\0date", (0, 0, 0)), 2),
         b"[\x01\x00\x00\x00" * 5000 + b"N",
