@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from assets.documents import DOCUMENT_SCHEMA
 from assets.recipe import Dedup, RecipeError
+from assets.refinecode.local.start import release_libraries
 from assets.refinecode.local.tables import Parts
 from orchestration.dedup_inputs import (
     Columns,
@@ -142,10 +143,12 @@ def run_local(scratch: Path, documents: Iterable[pa.Table], params: Dedup) -> li
     with TextStore(scratch) as store:
         corpus = open_corpus(documents, store, params)
         log.info("%d rows, %.1f MB of text", corpus.facts.num_rows, corpus.sizes.sum() / 1e6)
+        release_libraries()
         for find in (exact_stage, fuzzy_stage):
             stage = find(corpus, params)
             folders.append(scratch / stage.name)
             write_decisions(stage, folders[-1])
+            release_libraries()
         write_changed(corpus, folders[-1])
     return folders
 

@@ -7,7 +7,9 @@
 
 Each run is the command ``cookbook dedup``: from parquet to kept parquet and decisions, exact and
 near-duplicates (preset ``verified``). Seconds are CPU time of all processes from start to end; the
-peak is the resident memory of the largest one. Tables of docs/scale.md are its output.
+peak is the resident memory of the largest one. To Linux, the peak of a command is never less than
+that of the process that started it, so this one stays small and makes corpora in another. Tables
+of docs/scale.md are its output.
 """
 
 from __future__ import annotations
@@ -42,7 +44,14 @@ def main() -> None:
     parser.add_argument("--hostile", action="store_true")
     parser.add_argument("--hostile-files", type=int, default=50_000)
     parser.add_argument("--documents", type=Path)
+    parser.add_argument("--make", nargs=2, metavar=("CORPUS", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.make:
+        label, file = options.make
+        rows = (hostile(options.hostile_files)[label] if options.hostile
+                else grown(int(label.removesuffix("x")) * FILES))  # fmt: skip
+        write(rows, Path(file))
+        return
     print("| corpus | files | MB of text | kept | CPU s | CPU s / 100 MB | peak MB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
@@ -65,15 +74,17 @@ def corpora(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Pa
     """(name, parquet) of what is asked for, one after the other."""
     if options.documents:
         yield options.documents.name, options.documents
-    elif options.hostile:
-        for name, rows in hostile(options.hostile_files).items():
-            yield name, write(rows, folder / f"{name.replace(' ', '-')}.parquet")
-    else:
-        for size in options.sizes:
-            yield f"{size}x", write(grown(size * FILES), folder / f"{size}.parquet")
+        return
+    names = list(hostile(0)) if options.hostile else [f"{size}x" for size in options.sizes]
+    how = ["--hostile", f"--hostile-files={options.hostile_files}"] if options.hostile else []
+    for number, name in enumerate(names):
+        file = folder / f"{number}.parquet"
+        command = [sys.executable, "-m", "tests.benchmarks.grow_dedup", *how, "--make", name, file]
+        subprocess.run(command, check=True, cwd=ROOT)
+        yield name, file
 
 
-def write(rows: Iterator[Row] | list[Row], file: Path) -> Path:
+def write(rows: Iterator[Row] | list[Row], file: Path) -> None:
     schema = pa.schema([("path", pa.string()), ("content", pa.string()), ("stars", pa.int64())])
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         held: list[Row] = []
@@ -83,7 +94,6 @@ def write(rows: Iterator[Row] | list[Row], file: Path) -> Path:
                 writer.write_table(pa.Table.from_pylist(held, schema))
                 held = []
         writer.write_table(pa.Table.from_pylist(held, schema))
-    return file
 
 
 def text_bytes(source: Path) -> int:

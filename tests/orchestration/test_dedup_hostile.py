@@ -22,7 +22,8 @@ KEPT = {
 
 @pytest.mark.parametrize("name", KEPT)
 def test_hostile_corpora(name: str, tmp_path: Path) -> None:
-    source = write(hostile(FILES)[name], tmp_path / "in.parquet")
+    source = tmp_path / "in.parquet"
+    write(hostile(FILES)[name], source)
     summary = dedup_files(source, tmp_path / "out", dedup_params({}))
     assert summary.kept == KEPT[name]
     said = pq.read_table(tmp_path / "out" / "decisions.parquet").to_pylist()
