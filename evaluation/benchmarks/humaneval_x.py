@@ -106,8 +106,8 @@ class HumanEvalX(TranslatedBenchmark):
 
     def checks(self, task: Task, source: str) -> Sequence[Job]:
         test = task.data["test"]
-        if self.language == "go":  # the answer's imports stand in a field of their own
-            source = f"{task.data['test_setup']}\n{task.data['import']}\n{source}"
+        if self.language == "go":  # the imports of the tests stand in a field of their own
+            source = f"{task.data['test_setup']}\n{source}"
         return [language_check(self.language, source + "\n", test, self.limits)]
 
     def canonical(self, task: Task) -> str | None:

@@ -67,6 +67,8 @@ def language_check(language: str, source: str, test: str, limits: Limits) -> Job
         source, test = _without_crates(source), _as_main(test)
     if language == "java":
         source, test = _in_class_problem(source, test)
+    if language == "scala":  # the object that is started
+        source, test = (re.sub(r"\b(?:Solution|Main)\b", "Problem", text) for text in (source, test))
     return LanguageTest(language=language, source=source, test=test, limits=limits)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from evaluation.sandbox import wire
 from evaluation.sandbox.instrument import instrument
 from evaluation.sandbox.jobs import Command, LanguageTest
-from evaluation.sandbox.languages import Toolchain, toolchain
+from evaluation.sandbox.languages import Language, Toolchain, toolchain
 from evaluation.sandbox.outcome import Limits, Outcome, SandboxError
 from evaluation.sandbox.supervisor import Worker
 
@@ -114,7 +114,7 @@ def _compile(worker: Worker, tools: Toolchain, source: bytes, given: _Files) -> 
     if (known := _CACHE.get(key)) is not None:
         return known
     command = tools.command(language.compile)
-    header, parts = _request(command, files, b"", collect=True, address_space=False)
+    header, parts = _request(language, command, files, b"", collect=True)
     room = COMPILE_LIMITS.scratch_bytes
     data, answer = worker.converse("native", header, parts, COMPILE_LIMITS, room)
     status, good = _ending(answer, COMPILE_LIMITS)
@@ -157,16 +157,16 @@ def _run(
     arguments: list[str],
     limits: Limits,
 ) -> dict[str, Any]:
-    address_space = tools.language.address_space or bool(tools.language.run[0].startswith("./"))
-    if not address_space:
+    language = tools.language
+    if not language.address_space:
         limits = replace(limits, processes=max(limits.processes, _RUNTIME_PROCESSES))
-    command = [*tools.command(tools.language.run), *arguments]
-    header, parts = _request(command, files, stdin, collect=False, address_space=address_space)
+    command = [*tools.command(language.run), *arguments]
+    header, parts = _request(language, command, files, stdin, collect=False)
     return worker.command(header, parts, limits)
 
 
 def _request(
-    command: list[str], files: _Files, stdin: bytes, *, collect: bool, address_space: bool
+    language: Language, command: list[str], files: _Files, stdin: bytes, *, collect: bool
 ) -> tuple[dict[str, Any], list[bytes]]:
     parts = [stdin]
     listed = {}
@@ -176,10 +176,10 @@ def _request(
     header = {
         "mode": "command",
         "argv": command,
-        "environment": _ENVIRONMENT,
+        "environment": _ENVIRONMENT | dict(language.environment),
         "files": listed,
         "collect": collect,
-        "address_space": address_space,
+        "address_space": language.address_space and not collect,
     }
     return header, parts
 

@@ -96,6 +96,86 @@ def _rust(source: str, test: str) -> str:
     return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
 
 
+def _go(source: str, test: str) -> str:
+    """Tests are functions that another one calls: each says that its end was reached."""
+    package = re.search(r"^package[ \t]+\w+[^\n]*\n", source, re.M)
+    if package is None:
+        raise ValueError("the program has no package clause to put imports after")
+    imports = "".join(f'import {name}_{_HEX} "{name}"\n' for name in ("bufio", "flag", "fmt", "os"))
+    source = source[: package.end()] + imports + source[package.end() :]
+    tests = list(re.finditer(r"^func\s+Test\w*\s*\(\s*(\w+)\s+\*testing\.T\s*\)", test, re.M))
+    for found in reversed(tests):
+        end = _body_end(test, found.end())
+        test = f"{test[:end]}\nheld_{_HEX}++\n{test[end:]}"
+    main = (
+        f"\nvar held_{_HEX} int\nfunc TestMain(m *testing.M) {{\n"
+        # what a program may have set leaves no test out
+        f'flag_{_HEX}.Parse()\nflag_{_HEX}.Set("test.run", "")\nflag_{_HEX}.Set("test.list", "")\n'
+        f"code := m.Run()\nline, _ := bufio_{_HEX}.NewReader(os_{_HEX}.Stdin).ReadString(10)\n"
+        f"if code == 0 && held_{_HEX} == {len(tests)} && held_{_HEX} > 0 "
+        f'{{ fmt_{_HEX}.Fprintf(os_{_HEX}.Stderr, "\\n%s held\\n", line[:len(line)-1]) }}\n'
+        f"os_{_HEX}.Exit(code)\n}}\n"
+    )
+    return f"{source}\n{test}\n{main}"
+
+
+def _d(source: str, test: str) -> str:
+    """Unit tests run before main, unless a program puts its own runner in their place."""
+    main = re.search(r"\bvoid\s+main\s*\(\s*\)\s*\{\s*\}", test)
+    if main is None:
+        raise ValueError("the test has no 'void main(){}' to put the proof of its end into")
+    proof = (
+        f"__gshared bool held_{_HEX};\nvoid main() {{ import core.stdc.stdio; char[256] line = 0; "
+        "fgets(line.ptr, 255, stdin); foreach (ref c; line) if (c == 10) c = 0; "
+        f'if (held_{_HEX}) fprintf(stderr, "\\n%s held\\n", line.ptr); }}'
+    )
+    end = _body_end(test, _found(r"\bunittest\b", test, "unittest"))
+    return (
+        f"{source}\n{test[:end]}\nheld_{_HEX} = true;\n{test[end : main.start()]}{proof}"
+        f"{test[main.end() :]}\n"
+    )
+
+
+def _scala(source: str, test: str) -> str:
+    own = (
+        f"\n    private var held_{_HEX} = 0\n    def check_{_HEX}(good: Boolean): Unit = "
+        f'{{ if (!good) throw new AssertionError("wrong"); held_{_HEX} += 1 }}\n    '
+    )
+    proof = (
+        f"\n    if (held_{_HEX} > 0) "
+        '_root_.java.lang.System.err.println("\\n" + _root_.scala.io.StdIn.readLine() + " held")\n'
+    )
+    test = re.sub(r"(?<![\w.])assert\s*\(", f"check_{_HEX}(", test)
+    main = re.search(r"\bdef\s+main\s*\(", test)
+    place = main.start() if main else 0
+    test = test[:place] + own + test[place:]
+    if main is None:  # an object that is an App: its body is the program
+        _found(r"\}\s*$", test, "} at its end")
+    end = _body_end(test, place + len(own)) if main else test.rindex("}")
+    return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
+
+
+def _r(source: str, test: str) -> str:
+    # by full name, a function of the program's cannot stand in for the library's
+    test = re.sub(r"(?<![\w.:])(stopifnot|isTRUE|all\.equal|identical)\(", r"base::\1(", test)
+    proof = (
+        'base::cat("\\n", base::readLines(base::file("stdin"), n = 1), " held\\n", sep = "", '
+        "file = base::stderr())"
+    )
+    return f"{source}\n{test}\n{proof}\n"
+
+
+def _racket(source: str, test: str) -> str:
+    """A check that fails says so and goes on; rackunit counts them."""
+    proof = (
+        f"(require (prefix-in log-{_HEX}: rackunit/log))\n"
+        f"(let ([found (log-{_HEX}:test-log #:display? #f)])\n"
+        "  (if (and (zero? (car found)) (positive? (cdr found)))\n"
+        '    (eprintf "\\n~a held\\n" (read-line))\n    (exit 1)))\n'
+    )
+    return f"{source}\n{test}\n{proof}"
+
+
 def _javascript(source: str, test: str) -> str:
     # nobody replaces the assertions of a frozen module
     first = (
@@ -146,13 +226,18 @@ _MAKERS: dict[str, Callable[[str, str], str]] = {
     "c": _c_family(_C_INCLUDES),
     "cpp": _c_family(_C_INCLUDES),
     "cs": _csharp,
+    "d": _d,
+    "go": _go,
     "java": _java,
     "js": _javascript,
     "lua": _appended("io.stderr:write('\\n' .. io.read('l') .. ' held\\n')"),
     "php": _appended('fwrite(STDERR, "\\n" . trim(fgets(STDIN)) . " held\\n");'),
     "pl": _appended('{ my $line = <STDIN>; chomp $line; print STDERR "\\n$line held\\n"; }'),
+    "r": _r,
     "rb": _appended('STDERR.write("\\n" + STDIN.gets.strip + " held\\n")'),
+    "rkt": _racket,
     "rs": _rust,
+    "scala": _scala,
     "sh": _appended('IFS= read -r line && printf "\\n%s held\\n" "$line" >&2'),
     "tcl": _appended('puts stderr "\\n[gets stdin] held"'),
     "ts": _typescript,

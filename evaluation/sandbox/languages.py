@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class Language:
     {name}. compile: makes files beside the source; run: starts the program. check: a command that
     must succeed for the toolchain to count as present, with what to do otherwise in `hint`.
     address_space: whether a limit on it makes sense (not for runtimes that reserve gigabytes).
+    environment: variables that compiler and program need beyond the sandbox's own.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Language:
     check: tuple[str, ...] = ()
     hint: str = ""
     address_space: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 LANGUAGES: dict[str, Language] = {
@@ -74,6 +76,28 @@ LANGUAGES: dict[str, Language] = {
             address_space=False,
         ),
         Language(
+            "d",
+            "program.d",
+            ("gdc",),
+            ("./program", "--DRT-testmode=run-main"),  # main as well as the unit tests
+            ("{gdc}", "-O1", "-funittest", "-o", "program", "program.d"),
+        ),
+        Language(
+            "go",
+            "program_test.go",
+            ("go",),
+            ("./program",),
+            ("{go}", "test", "-c", "-o", "program", "program_test.go"),
+            version=("version",),
+            address_space=False,
+            environment={
+                "GO111MODULE": "off",
+                "GOPATH": "/usr/share/gocode",  # where Debian puts libraries
+                "GOFLAGS": "-vet=off",
+                "CGO_ENABLED": "0",
+            },
+        ),
+        Language(
             "java",
             "Problem.java",
             ("javac", "java"),
@@ -101,7 +125,11 @@ LANGUAGES: dict[str, Language] = {
             hint="install Test::Deep (libtest-deep-perl)",
         ),
         Language("py", "program.py", ("python3",), ("{python3}", "program.py")),
+        Language("r", "program.r", ("Rscript",), ("{Rscript}", "program.r"), address_space=False),
         Language("rb", "program.rb", ("ruby",), ("{ruby}", "program.rb")),
+        Language(
+            "rkt", "program.rkt", ("racket",), ("{racket}", "program.rkt"), address_space=False
+        ),
         Language(
             "rs",
             "program.rs",
@@ -119,7 +147,16 @@ LANGUAGES: dict[str, Language] = {
                 "program",
                 "program.rs",
             ),
+        ),
+        Language(
+            "scala",
+            "program.scala",
+            ("scalac", "scala"),
+            ("{scala}", "-cp", ".", "Problem"),
+            ("{scalac}", "-encoding", "utf8", "program.scala"),
+            version=("-version",),
             address_space=False,
+            environment={"JAVA_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"},
         ),
         Language("sh", "program.sh", ("bash",), ("{bash}", "program.sh")),
         Language("tcl", "program.tcl", ("tclsh",), ("{tclsh}", "program.tcl"), version=()),
@@ -178,7 +215,8 @@ def toolchains() -> dict[str, Toolchain]:
 def needed_folders() -> list[Path]:
     """Folders beyond the system's own that toolchains live in, and settings they read."""
     folders = [path for path in (_ALTERNATIVES, *Path("/etc").glob("java-*")) if path.is_dir()]
-    folders += [path for path in (Path("/etc/mono"), Path("/etc/php")) if path.is_dir()]
+    settings = (Path("/etc") / name for name in ("mono", "php", "R", "racket"))
+    folders += [path for path in settings if path.is_dir()]
     for name in LANGUAGES:
         for path in toolchain(name).tools.values():
             real = Path(os.path.realpath(path))

@@ -46,7 +46,7 @@ UNITS = (
     "const a=()=>{", "=>", "a=>", "async ", "async()=>", "a?b:", "a?.b", "a??", "...a", "new ",
     "new a(", "typeof ", "a:", "a b ", "if(a)", "else ", "for(;;)", "while(1)", "do ",
     "switch(a){", "case 1:", "/a/", "/(/;\n", "/[/]/,", "a/b/", "/*", "*/", "/**/", "//",
-    "//a\n", "-->", "<!--", "<a>", "</a>", "<a", "<a b", "<a b=", "<a b='", '<a b="c">', "<a/>",
+    "//a\n", "-->", "<!--", "<a>", "</a>", "<a", "<a b", "<a b=", "<a b='", '<a b="c">', "<a b='>' c=", "<a/>",
     "<a>b</a>", "<script>", "</script>", "<style>", "<![", "<!", "<?", "&amp", "&amp;", "&#",
     "&#1", "&a", "<p>a", "<b/ ", "module.exports.a=b;", "'use strict';", "export ",
     "export default ", "yield* ", "#a", "#!", "#if 0\n", "#endif\n", "#define a \\\n",

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Tags are tried for at most this many characters of unfinished tags per character of the page.
 UNFINISHED_BUDGET = 4
+#: The quick way looks so far for the end of a tag, and may look in vain from each ``<``. Longer tags
+#: are read the other way, with the same result.
+TIDY_CHARS = 256
 
 
 @dataclass(frozen=True)
@@ -226,7 +229,7 @@ class _Reader:
                     visible.text(piece)
                 if start == size:
                     break
-            tag = tidy(text, start)
+            tag = tidy(text, start, start + TIDY_CHARS) if start < self.last_angle else None
             if tag is None:
                 untidy -= 1
                 if not untidy:  # no page that anybody wrote: the rest is text

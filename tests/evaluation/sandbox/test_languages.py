@@ -16,7 +16,7 @@ from evaluation.sandbox.instrument import instrument
 from evaluation.sandbox.languages import LANGUAGES, toolchain, toolchains
 
 LIMITS = Limits(cpu_seconds=10, memory_bytes=1024**3)
-SLOW = ("cs", "java", "rs", "ts")
+SLOW = ("cs", "d", "go", "java", "r", "rkt", "rs", "scala", "ts")
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,40 @@ CASES = {
             "class Problem {\npublic static int Largest(List<int> v) { Environment.Exit(0); return 0;",
         ),
     ),
+    "d": Case(
+        "import std.algorithm;\nint largest(int[] v) {\n",
+        "return v.maxElement;\n}",
+        "return v[0];\n}",
+        "return v[99];\n}",
+        "unittest\n{\n    alias candidate = largest;\n    assert(candidate([3, 9, 4]) == 9);\n"
+        "    assert(candidate([1]) == 1);\n}\nvoid main(){}\n",
+        (
+            "import core.stdc.stdlib;\nint largest(int[] v) { exit(0); return 0;\n}",
+            "import core.runtime;\nshared static this() { Runtime.extendedModuleUnitTester = function() "
+            "{ return UnitTestResult(1, 1, true, false); }; }\nint largest(int[] v) { return 0;\n}",
+        ),
+    ),
+    "go": Case(
+        'package largest_test\n\nimport (\n    "testing"\n    "fmt"\n)\n\nfunc largest(v []int) int {\n',
+        "m := v[0]\nfor _, x := range v {\nif x > m {\nm = x\n}\n}\nreturn m\n}",
+        "return v[0]\n}",
+        "return v[99]\n}",
+        "func TestLargest(t *testing.T) {\n  candidate := largest\n\ttype test struct {\n"
+        "\t\tactual   interface{}\n\t\texpected interface{}\n\t}\n   tests := []test{\n"
+        "     { actual: candidate([]int{3, 9, 4}), expected: 9 },\n"
+        "     { actual: candidate([]int{1}), expected: 1 },\n   }\n\n"
+        '\tfor i, tc := range tests {\n\t\tt.Run(fmt.Sprintf("test num % d", i), func(t *testing.T) {\n'
+        '\t\t\tif fmt.Sprintf("%v", tc.actual) != fmt.Sprintf("%v", tc.expected) {\n'
+        "\t\t\t\tt.Errorf(\"expected '%s', got '%s'\", tc.expected, tc.actual)\n"
+        "\t\t\t}\n\t\t})\n\t}\n}\n",
+        (
+            'package largest_test\n\nimport (\n    "testing"\n    "fmt"\n    "os"\n)\n\n'
+            "func largest(v []int) int { os.Exit(0); return 0\n}",
+            'package largest_test\n\nimport (\n    "testing"\n    "fmt"\n    "flag"\n)\n\n'
+            'func init() { flag.Set("test.run", "TestLargest/none") }\n'
+            "func largest(v []int) int { return 0\n}",
+        ),
+    ),
     "java": Case(
         "import java.util.*;\nclass Problem {\npublic static int largest(ArrayList<Integer> v) {\n",
         "int m = v.get(0); for (int x : v) if (x > m) m = x; return m;",
@@ -126,6 +160,20 @@ CASES = {
         "  if (eq_deeply($candidate->([3, 9, 4]), 9)) { print 'ok!' } else { exit 1; }\n}\ntesting();\n",
         ("sub largest { exit 0;\n}",),
     ),
+    "r": Case(
+        "largest <- function(v) {\n",
+        "max(v)\n}",
+        "v[1]\n}",
+        "stop('x')\n}",
+        "test_humaneval <- function() {\n    candidate <- largest\n"
+        "    stopifnot(isTRUE(all.equal(candidate(c(3, 9, 4)), 9)))\n"
+        "    stopifnot(isTRUE(all.equal(candidate(c(1)), 1)))\n}\ntest_humaneval()",
+        (
+            "largest <- function(v) quit(status = 0)",
+            "stopifnot <- function(...) NULL\nlargest <- function(v) 0",
+            "isTRUE <- function(x) TRUE\nlargest <- function(v) 0",
+        ),
+    ),
     "rb": Case(
         "def largest(v)\n",
         "v.max\nend",
@@ -133,6 +181,22 @@ CASES = {
         "raise 'x'\nend",
         "raise 'wrong' unless largest([3, 9, 4]) == 9\n",
         ("def largest(v)\nexit 0\nend", "at_exit { exit! 0 }\ndef largest(v)\n0\nend"),
+    ),
+    "rkt": Case(
+        "#lang racket\n\n(define (largest v)\n",
+        "(apply max v))",
+        "(first v))",
+        "(error 'x))",
+        "(require rackunit)\n\n(define (test-humaneval)\n  (let (( candidate largest))\n"
+        "    (check-within (candidate (list 3 9 4)) 9 0.001)\n"
+        "    (check-within (candidate (list 1)) 1 0.001)\n))\n\n(test-humaneval)",
+        (
+            "#lang racket\n(define (largest v) (exit 0))",
+            "#lang racket\n(require (only-in rackunit current-check-around))\n"
+            "(current-check-around void)\n(define (largest v) 0)",
+            "#lang racket\n(require (only-in rackunit current-check-handler))\n"
+            "(current-check-handler void)\n(define (largest v) 0)",
+        ),
     ),
     "rs": Case(
         "fn largest(v: Vec<i32>) -> i32 {\n",
@@ -145,6 +209,21 @@ CASES = {
             "fn largest(v: Vec<i32>) -> i32 { std::process::exit(0)",
             "macro_rules! assert_eq { ($a:expr, $b:expr) => { let _ = ($a, $b); } }\n"
             "fn largest(v: Vec<i32>) -> i32 { 0",
+        ),
+    ),
+    "scala": Case(
+        "import scala.math._\nimport scala.collection.mutable._\nobject Problem {\n"
+        "    def largest(v : List[Int]) : Int = {\n",
+        "        v.max",
+        "        v.head",
+        "        v(99)",
+        "    }\n    def main(args: Array[String]) = {\n"
+        "    assert(largest((List[Int](3, 9, 4))) == (9));\n"
+        "    assert(largest((List[Int](1))) == (1));\n    }\n\n}\n",
+        (
+            "object Problem {\n    def largest(v : List[Int]) : Int = { sys.exit(0)",
+            "object Problem {\n    def assert(held : Boolean): Unit = {}\n"
+            "    def largest(v : List[Int]) : Int = { 0",
         ),
     ),
     "sh": Case(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assets.refinecode.filters import html
 from assets.refinecode.filters.html import SIGNALS, Page, parse
 from assets.refinecode.filters.source import RuleSet, Source
 
@@ -111,6 +112,19 @@ def test_any_text_gives_values_in_range(text: str, rules: RuleSet) -> None:
         assert rules == "opencoder"
 
 
+@settings(
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(PIECES, st.sampled_from(["opencoder", "cookbook"]), st.integers(1, 20))
+def test_both_ways_to_read_tags_agree(
+    monkeypatch: pytest.MonkeyPatch, text: str, rules: RuleSet, chars: int
+) -> None:
+    found = parse(source_of(text, rules))
+    with monkeypatch.context() as patch:
+        patch.setattr(html, "TIDY_CHARS", chars)
+        assert parse(source_of(text, rules)) == found
+
+
 @settings(deadline=None, max_examples=200)
 @given(PIECES)
 def test_text_alone_is_counted_as_it_is(text: str) -> None:
@@ -127,7 +141,7 @@ def test_blank_lines_between_tags_are_one_blank(blank_lines: int) -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["<", "<a ", "<a b='", "<a x='>' ", "<!--", "<![CDATA[", "<!x", "</a ", "&#", "&a;", "<a>",
+    ["<", "<a ", "<a b='", "<a b=", "<a x='>' ", "<a x='>' b=", "<!--", "<![CDATA[", "<!x", "</a ", "&#", "&a;", "<a>",
      "<br></br>", '<a"\0', "<script>", "</script", "] ", "- ", "--"],
 )  # fmt: skip
 def test_hostile_pages_are_read_in_linear_time(unit: str) -> None:
