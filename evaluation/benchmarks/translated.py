@@ -67,8 +67,8 @@ def language_check(language: str, source: str, test: str, limits: Limits) -> Job
         source, test = _without_crates(source), _as_main(test)
     if language == "java":
         source, test = _in_class_problem(source, test)
-    if language == "scala":  # the object that is started
-        source, test = (re.sub(r"\b(?:Solution|Main)\b", "Problem", text) for text in (source, test))
+    if language == "scala":
+        source, test = _in_object_problem(source), _in_object_problem(test)
     return LanguageTest(language=language, source=source, test=test, limits=limits)
 
 
@@ -103,6 +103,11 @@ def _in_class_problem(source: str, test: str) -> tuple[str, str]:
         return source, re.sub(r"\b(?:public\s+)?class\s+Main\b", "class Problem", test)
     renamed = (re.sub(r"\bSolution\b", "Problem", text) for text in (source, test))
     return next(renamed), next(renamed)
+
+
+def _in_object_problem(text: str) -> str:
+    """Scala starts the object of this name."""
+    return re.sub(r"\b(?:Solution|Main)\b", "Problem", text)
 
 
 def _as_main(test: str) -> str:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 #: Tags are tried for at most this many characters of unfinished tags per character of the page.
 UNFINISHED_BUDGET = 4
-#: The quick way looks so far for the end of a tag, and may look in vain from each ``<``. Longer tags
-#: are read the other way, with the same result.
+#: The quick way looks so far for the end of a tag, and may look in vain from each ``<``. Longer
+#: tags are read the other way, with the same result.
 TIDY_CHARS = 256
 
 
