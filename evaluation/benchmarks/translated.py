@@ -20,8 +20,10 @@ from evaluation.sandbox.languages import LANGUAGES, toolchain
 
 #: Fence tags of languages whose tag is more than their own name.
 _TAGS = {
+    "common_lisp": ("lisp", "common-lisp", "commonlisp", "cl"),
     "cpp": ("cpp", "c++", "cc"),
     "cs": ("csharp", "c#", "cs"),
+    "emacs_lisp": ("elisp", "emacs-lisp", "lisp"),
     "go": ("go", "golang"),
     "jl": ("julia", "jl"),
     "js": ("javascript", "js"),
@@ -30,11 +32,14 @@ _TAGS = {
     "rb": ("ruby", "rb"),
     "rkt": ("racket", "rkt"),
     "rs": ("rust", "rs"),
+    "scheme": ("racket", "scheme", "rkt"),
     "sh": ("bash", "sh", "shell"),
     "ts": ("typescript", "ts"),
 }
 _TITLES = {
-    "c": "C", "cpp": "C++", "cs": "C#", "d": "D", "go": "Go", "java": "Java", "jl": "Julia",
+    "c": "C", "coffeescript": "CoffeeScript", "common_lisp": "Common Lisp", "elixir": "Elixir",
+    "emacs_lisp": "Emacs Lisp", "erlang": "Erlang", "fortran": "Fortran", "groovy": "Groovy",
+    "haskell": "Haskell", "pascal": "Pascal", "scheme": "Scheme", "cpp": "C++", "cs": "C#", "d": "D", "go": "Go", "java": "Java", "jl": "Julia",
     "js": "JavaScript", "lua": "Lua", "php": "PHP", "pl": "Perl", "py": "Python", "r": "R",
     "rb": "Ruby", "rkt": "Racket", "rs": "Rust", "scala": "Scala", "sh": "Bash",
     "swift": "Swift", "ts": "TypeScript",

@@ -15,9 +15,12 @@ from functools import cache
 from pathlib import Path
 
 from evaluation.sandbox import view
+from evaluation.sandbox.proofs import HEX
 
 _ALTERNATIVES = Path("/etc/alternatives")  # where Debian's /usr/bin/java and the like point to
 _PROBE_SECONDS = 60
+_SMALL_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_GROOVY = "/usr/share/groovy/lib/*"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,21 @@ LANGUAGES: dict[str, Language] = {
             ("{gcc}", "-std=c17", "-O1", "-o", "program", "program.c", "-lm"),
         ),
         Language(
+            "coffeescript",
+            "program.coffee",
+            ("coffee", "node"),
+            ("{node}", "program.js"),
+            ("{coffee}", "--compile", "--bare", "program.coffee"),
+            address_space=False,
+        ),
+        Language(
+            "common_lisp",
+            "program.lisp",
+            ("sbcl",),
+            ("{sbcl}", "--script", "program.lisp"),
+            address_space=False,
+        ),
+        Language(
             "cpp",
             "program.cpp",
             ("g++",),
@@ -83,6 +101,37 @@ LANGUAGES: dict[str, Language] = {
             ("{gdc}", "-O1", "-funittest", "-o", "program", "program.d"),
         ),
         Language(
+            "elixir",
+            "program.exs",
+            ("elixir",),
+            ("{elixir}", "program.exs"),
+            version=("--short-version",),
+            address_space=False,
+        ),
+        Language(
+            "emacs_lisp",
+            "program.el",
+            ("emacs",),
+            ("{emacs}", "--batch", "--quick", "--load", "program.el"),
+            address_space=False,
+        ),
+        Language(
+            "erlang",
+            "problem.erl",
+            ("erlc", "erl"),
+            ("{erl}", "-noshell", "-s", "problem", f"held_{HEX}", "-s", "init", "stop"),
+            ("{erlc}", "problem.erl"),
+            version=(),
+            address_space=False,
+        ),
+        Language(
+            "fortran",
+            "program.f90",
+            ("gfortran",),
+            ("./program",),
+            ("{gfortran}", "-ffree-line-length-none", "-O1", "-o", "program", "program.f90"),
+        ),
+        Language(
             "go",
             "program_test.go",
             ("go",),
@@ -98,14 +147,32 @@ LANGUAGES: dict[str, Language] = {
             },
         ),
         Language(
+            "groovy",
+            "program.groovy",
+            ("java", "groovy"),
+            # its own script wants JAVA_HOME
+            ("{java}", *_SMALL_JVM, "-cp", _GROOVY, "groovy.ui.GroovyMain", "program.groovy"),
+            version=(),
+            check=("{java}", "-cp", _GROOVY, "groovy.ui.GroovyMain", "--version"),
+            hint=f"its libraries are not where Debian puts them ({_GROOVY})",
+            address_space=False,
+        ),
+        Language(
+            "haskell",
+            "program.hs",
+            ("ghc",),
+            ("./program",),
+            ("{ghc}", "-O0", "-o", "program", "program.hs"),
+            address_space=False,
+        ),
+        Language(
             "java",
             "Problem.java",
             ("javac", "java"),
-            ("{java}", "-ea", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", ".", "Problem"),
+            ("{java}", "-ea", *_SMALL_JVM, "-cp", ".", "Problem"),
             (
                 "{javac}",
-                "-J-XX:+UseSerialGC",
-                "-J-XX:TieredStopAtLevel=1",
+                *(f"-J{option}" for option in _SMALL_JVM),
                 "-encoding",
                 "utf8",
                 "Problem.java",
@@ -115,6 +182,14 @@ LANGUAGES: dict[str, Language] = {
         ),
         Language("js", "program.js", ("node",), ("{node}", "program.js"), address_space=False),
         Language("lua", "program.lua", ("lua5.4",), ("{lua5.4}", "program.lua"), version=("-v",)),
+        Language(
+            "pascal",
+            "program.pas",
+            ("fpc",),
+            ("./program",),
+            ("{fpc}", "-Mobjfpc", "-Sh", "-O1", "-oprogram", "program.pas"),
+            version=("-iV",),
+        ),
         Language("php", "program.php", ("php",), ("{php}", "program.php")),
         Language(
             "pl",
@@ -156,7 +231,10 @@ LANGUAGES: dict[str, Language] = {
             ("{scalac}", "-encoding", "utf8", "program.scala"),
             version=("-version",),
             address_space=False,
-            environment={"JAVA_OPTS": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"},
+            environment={"JAVA_OPTS": " ".join(_SMALL_JVM)},
+        ),
+        Language(
+            "scheme", "program.rkt", ("racket",), ("{racket}", "program.rkt"), address_space=False
         ),
         Language("sh", "program.sh", ("bash",), ("{bash}", "program.sh")),
         Language("tcl", "program.tcl", ("tclsh",), ("{tclsh}", "program.tcl"), version=()),
@@ -213,10 +291,11 @@ def toolchains() -> dict[str, Toolchain]:
 
 
 def needed_folders() -> list[Path]:
-    """Folders beyond the system's own that toolchains live in, and settings they read."""
+    """Places beyond the system's own that toolchains live in, and settings they read."""
     folders = [path for path in (_ALTERNATIVES, *Path("/etc").glob("java-*")) if path.is_dir()]
-    settings = (Path("/etc") / name for name in ("mono", "php", "R", "racket"))
-    folders += [path for path in settings if path.is_dir()]
+    settings = [Path("/etc") / name for name in ("mono", "php", "R", "racket", "groovy")]
+    settings += [Path("/var/lib/ghc"), *Path("/etc").glob("fpc*.cfg")]
+    folders += [path for path in settings if path.exists()]
     for name in LANGUAGES:
         for path in toolchain(name).tools.values():
             real = Path(os.path.realpath(path))

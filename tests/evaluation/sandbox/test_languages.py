@@ -16,7 +16,10 @@ from evaluation.sandbox.instrument import instrument
 from evaluation.sandbox.languages import LANGUAGES, toolchain, toolchains
 
 LIMITS = Limits(cpu_seconds=10, memory_bytes=1024**3)
-SLOW = ("cs", "d", "go", "java", "r", "rkt", "rs", "scala", "ts")
+SLOW = (
+    *("coffeescript", "common_lisp", "cs", "d", "elixir", "emacs_lisp", "erlang", "fortran", "go"),
+    *("groovy", "haskell", "java", "pascal", "r", "rkt", "rs", "scala", "scheme", "ts"),
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,24 @@ CASES = {
             "#include <stdlib.h>\n#include <assert.h>\n#undef assert\n#define assert(e) ((void)0)\n"
             "int largest(const int *v, int n) { return 0;",
         ),
+    ),
+    "coffeescript": Case(
+        "largest = (v) ->\n",
+        "  Math.max v...",
+        "  v[0]",
+        "  v.x.y",
+        "assertEqual = (actual, expected) ->\n  throw new Error('wrong') unless actual is expected\n"
+        "main = ->\n  assertEqual largest([3, 9, 4]), 9\nmain()\n",
+        ("largest = (v) ->\n  process.exit 0",),
+    ),
+    "common_lisp": Case(
+        "(defun largest (v)\n",
+        "(reduce #'max v))",
+        "(first v))",
+        '(error "x"))',
+        "(defun check-largest ()\n(assert (equal (largest '(3 9 4)) 9))\n"
+        "(assert (equal (largest '(1)) 1)))\n(check-largest)",
+        ("(defun largest (v) (sb-ext:exit :code 0 :abort t))",),
     ),
     "cpp": Case(
         "#include <cassert>\n#include <vector>\nint largest(std::vector<int> v) {\n",
@@ -87,6 +108,47 @@ CASES = {
             "{ return UnitTestResult(1, 1, true, false); }; }\nint largest(int[] v) { return 0;\n}",
         ),
     ),
+    "elixir": Case(
+        "defmodule Numbers do\ndef largest(v) do\n",
+        "Enum.max(v)\nend\nend",
+        "hd(v)\nend\nend",
+        'raise "x"\nend\nend',
+        "ExUnit.start()\ndefmodule NumbersTest do\nuse ExUnit.Case\n"
+        'test "largest" do\nassert Numbers.largest([3, 9, 4]) == 9\nend\nend\n',
+        ("defmodule Numbers do\ndef largest(_) do\nSystem.halt(0)\nend\nend",),
+    ),
+    "emacs_lisp": Case(
+        "(require 'cl-lib)\n(defun largest (v)\n",
+        "(apply #'max v))",
+        "(car v))",
+        '(error "x"))',
+        "(defun check-largest ()\n(cl-assert (equal (largest '(3 9 4)) 9))\n"
+        "(cl-assert (equal (largest '(1)) 1)))\n(check-largest)",
+        ("(defun largest (v) (kill-emacs 0))",),
+    ),
+    "erlang": Case(
+        "-module(numbers).\n-export([largest/1, test/0]).\n\nlargest(V) ->\n",
+        "lists:max(V).",
+        "hd(V).",
+        "error(x, [V]).",
+        "test() ->\n9 = largest([3, 9, 4]),\n1 = largest([1]),\nok.",
+        ("-module(numbers).\n-export([largest/1, test/0]).\nlargest(_) -> halt(0).",),
+    ),
+    "fortran": Case(
+        "    function largest(v) result(m)\n        integer, intent(in) :: v(:)\n        integer :: m\n",
+        "        m = maxval(v)\n    end function largest\nend program main",
+        "        m = v(1)\n    end function largest\nend program main",
+        "        m = 1\n        error stop 3\n    end function largest\nend program main",
+        "program main\n    implicit none\n    call assert(largest([3, 9, 4]) == 9)\n"
+        "    call assert(largest([1]) == 1)\n\n  contains\n\n  subroutine assert(condition)\n"
+        "    logical, intent(in) :: condition\n    if (.not. condition) then\n"
+        "      write(*, *) 'Assertion failed!'\n      stop\n    end if\n  end subroutine assert\n",
+        (
+            "    function largest(v) result(m)\n        integer, intent(in) :: v(:)\n"
+            "        integer :: m\n        m = 0\n        stop\n    end function largest\n"
+            "end program main",
+        ),
+    ),
     "go": Case(
         'package largest_test\n\nimport (\n    "testing"\n    "fmt"\n)\n\nfunc largest(v []int) int {\n',
         "m := v[0]\nfor _, x := range v {\nif x > m {\nm = x\n}\n}\nreturn m\n}",
@@ -106,6 +168,28 @@ CASES = {
             'package largest_test\n\nimport (\n    "testing"\n    "fmt"\n    "flag"\n)\n\n'
             'func init() { flag.Set("test.run", "TestLargest/none") }\n'
             "func largest(v []int) int { return 0\n}",
+        ),
+    ),
+    "groovy": Case(
+        "int largest(List<Integer> v) {\n",
+        "    return v.max()\n}",
+        "    return v[0]\n}",
+        "    throw new Exception('x')\n}",
+        "assert largest([3, 9, 4]) == 9\nassert largest([1]) == 1\n",
+        ("int largest(List<Integer> v) { System.exit(0); return 0 }",),
+    ),
+    "haskell": Case(
+        "module Main where\n\nimport Data.List (sort)\nimport System.Exit\nimport System.IO.Unsafe\n\n"
+        "largest :: [Int] -> Int\nlargest numbers =\n",
+        "  last (sort numbers)",
+        "  head numbers",
+        '  error "x"',
+        "check :: ([Int] -> Int) -> IO ()\ncheck f = do\n"
+        '  if f [3, 9, 4] == 9 then putStrLn "Pass" else error "Test failed"\n\n'
+        "main :: IO ()\nmain = check largest\n",
+        (
+            "module Main where\n\nimport System.Exit\nimport System.IO.Unsafe\n\n"
+            "largest :: [Int] -> Int\nlargest _ = unsafePerformIO exitSuccess",
         ),
     ),
     "java": Case(
@@ -141,6 +225,21 @@ CASES = {
         "return v.a.b\nend",
         "local candidate = largest\nassert(candidate({3, 9, 4}) == 9)\n",
         ("function largest(v)\nos.exit(0)\nend",),
+    ),
+    "pascal": Case(
+        "{$ASSERTIONS ON}\nuses\n  SysUtils, Math;\n"
+        "function largest(const v: array of integer): integer;\n",
+        "begin\n  largest := MaxIntValue(v);\nend;",
+        "begin\n  largest := v[0];\nend;",
+        "begin\n  raise Exception.Create('x');\nend;",
+        "procedure testLargest;\nbegin\n  Assert(largest([3, 9, 4]) = 9);\n"
+        "  Assert(largest([1]) = 1);\nend;\n\nbegin\n  testLargest;\nend.\n",
+        (
+            "{$ASSERTIONS ON}\nuses\n  SysUtils, Math;\n"
+            "function largest(const v: array of integer): integer;\nbegin\n  Halt(0);\nend;",
+            "{$ASSERTIONS ON}\nuses\n  SysUtils, Math;\nprocedure Assert(held: boolean);\nbegin\nend;\n"
+            "function largest(const v: array of integer): integer;\nbegin\n  largest := 0;\nend;",
+        ),
     ),
     "php": Case(
         "<?php\nfunction largest($v) {\n",
@@ -225,6 +324,15 @@ CASES = {
             "object Problem {\n    def assert(held : Boolean): Unit = {}\n"
             "    def largest(v : List[Int]) : Int = { 0",
         ),
+    ),
+    "scheme": Case(
+        "#lang racket\n(require rackunit)\n(define (largest v)\n",
+        "(apply max v))",
+        "(first v))",
+        "(error 'x))",
+        "(define (check largest)\n(check-equal? (largest '(3 9 4)) 9)\n"
+        "(check-equal? (largest '(1)) 1))\n(check largest)",
+        ("#lang racket\n(require rackunit)\n(define (largest v) (exit 0))",),
     ),
     "sh": Case(
         "largest() {\n",

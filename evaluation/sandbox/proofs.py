@@ -1,0 +1,134 @@
+"""The proof of instrument.py for languages without braces to look into.
+
+Most take it after the last line of the tests: it reads the nonce and writes it, if all went well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+HEX = "5e1f7a"  # no program has these names by accident
+
+Maker = Callable[[str, str], str]
+
+
+def _appended(proof: str, before: str = "") -> Maker:
+    return lambda source, test: f"{before}{source}\n{test}\n{proof}\n"
+
+
+def _elixir(source: str, test: str) -> str:
+    """ExUnit runs when the program ends, unless it is told to now."""
+    test = re.sub(r"\bExUnit\.start\(\s*\)", "ExUnit.start(autorun: false)", test)
+    proof = (
+        f"found_{HEX} = ExUnit.run()\n"
+        f"if found_{HEX}.failures == 0 and found_{HEX}.total > 0 do\n"
+        '  IO.puts(:stderr, "\\n" <> String.trim(IO.gets("")) <> " held")\n'
+        "else\n  System.halt(1)\nend\n"
+    )
+    return f"{source}\n{test}\n{proof}"
+
+
+def _erlang(source: str, test: str) -> str:
+    """The module is called what its file is called, and started at a function that tests it."""
+    source = re.sub(r"-module\([^)]*\)\.", f"-module(problem).\n-export([held_{HEX}/0]).", source)
+    proof = (
+        f'held_{HEX}() -> test(), Line = io:get_line(""), '
+        'io:format(standard_error, "~n~s held~n", [string:trim(Line)]).'
+    )
+    return f"{source}\n{test}\n{proof}\n"
+
+
+def _fortran(source: str, test: str) -> str:
+    """The tests are the main program, which contains the source; what fails stops it."""
+    test = re.sub(r"^([ \t]*)stop[ \t]*$", r"\1error stop 1", test, flags=re.M | re.I)
+    contains = re.search(r"^[ \t]*contains[ \t]*$", test, re.M | re.I)
+    if contains is None:
+        raise ValueError("the test has no 'contains' to put the proof of its end before")
+    line = f"line_{HEX}"
+    proof = (
+        f"block\n  character(len=256) :: {line}\n  read(*, '(A)') {line}\n"
+        f"  write(0, '(A)') new_line('a')//trim({line})//' held'\nend block\n"
+    )
+    return f"{test[: contains.start()]}{proof}{test[contains.start() :]}\n{source}\n"
+
+
+def _haskell(source: str, test: str) -> str:
+    """main is put into another main."""
+    if not re.search(r"^main\b", test, re.M):
+        raise ValueError("the test has no 'main' to put the proof of its end after")
+    test = re.sub(r"^main\b", f"main_{HEX}", test, flags=re.M)
+    header = re.search(r"^module\s+Main\b.*?\bwhere\b[^\n]*\n", source, re.M | re.S)
+    at = header.end() if header else 0
+    imports = f"import qualified System.IO as IO_{HEX}\n"
+    proof = (
+        f"\nmain :: IO ()\nmain = do\n  main_{HEX}\n  line <- getLine\n"
+        f'  IO_{HEX}.hPutStrLn IO_{HEX}.stderr ("\\n" ++ line ++ " held")\n'
+    )
+    return f"{source[:at]}{imports}{source[at:]}\n{test}\n{proof}"
+
+
+def _pascal(source: str, test: str) -> str:
+    """Assertions of our own before the tests, and the proof at the end of the program's body."""
+    test = re.sub(r"(?<![\w.])assert\s*\(", f"check_{HEX}(", test, flags=re.I)
+    body = re.search(r"^begin\b(?!.*^begin\b)", test, re.M | re.S | re.I)
+    end = re.search(r"\bend\.\s*$", test, re.I)
+    if body is None or end is None:
+        raise ValueError("the test has no 'begin ... end.' to put the proof of its end into")
+    check = f"procedure check_{HEX}(good: boolean);\nbegin if not good then System.Halt(1) end;\n\n"
+    own = (
+        f"procedure held_{HEX};\nvar line: string;\nbegin\n  ReadLn(line);\n"
+        "  WriteLn(StdErr); WriteLn(StdErr, line, ' held');\nend;\n\n"
+    )
+    return (
+        f"{source}\n{check}{test[: body.start()]}{own}{test[body.start() : end.start()]}"
+        f";held_{HEX};\n{test[end.start() :]}\n"
+    )
+
+
+def _r(source: str, test: str) -> str:
+    # by full name, a function of the program's cannot stand in for the library's
+    test = re.sub(r"(?<![\w.:])(stopifnot|isTRUE|all\.equal|identical)\(", r"base::\1(", test)
+    proof = (
+        'base::cat("\\n", base::readLines(base::file("stdin"), n = 1), " held\\n", sep = "", '
+        "file = base::stderr())"
+    )
+    return f"{source}\n{test}\n{proof}\n"
+
+
+def _racket(source: str, test: str) -> str:
+    """A check that fails says so and goes on; rackunit counts them."""
+    proof = (
+        f"(require (prefix-in log-{HEX}: rackunit/log))\n"
+        f"(let ([found (log-{HEX}:test-log #:display? #f)])\n"
+        "  (if (and (zero? (car found)) (positive? (cdr found)))\n"
+        '    (eprintf "\\n~a held\\n" (read-line))\n    (exit 1)))\n'
+    )
+    return f"{source}\n{test}\n{proof}"
+
+
+PROOFS: dict[str, Maker] = {
+    "coffeescript": _appended(
+        "do (files = require 'fs') -> "
+        "files.writeSync 2, '\\n' + files.readFileSync(0, 'utf8').trim() + ' held\\n'"
+    ),
+    "common_lisp": _appended('(format *error-output* "~%~a held~%" (read-line))'),
+    "elixir": _elixir,
+    "emacs_lisp": _appended(
+        '(princ (concat "\\n" (read-string "") " held\\n") #\'external-debugging-output)'
+    ),
+    "erlang": _erlang,
+    "fortran": _fortran,
+    "groovy": _appended('System.err.println("\\n" + System.in.newReader().readLine() + " held")'),
+    "haskell": _haskell,
+    "lua": _appended("io.stderr:write('\\n' .. io.read('l') .. ' held\\n')"),
+    "pascal": _pascal,
+    "php": _appended('fwrite(STDERR, "\\n" . trim(fgets(STDIN)) . " held\\n");'),
+    "pl": _appended('{ my $line = <STDIN>; chomp $line; print STDERR "\\n$line held\\n"; }'),
+    "r": _r,
+    "rb": _appended('STDERR.write("\\n" + STDIN.gets.strip + " held\\n")'),
+    "rkt": _racket,
+    "scheme": _racket,  # McEval's Scheme is the language of Racket
+    "sh": _appended('IFS= read -r line && printf "\\n%s held\\n" "$line" >&2'),
+    "tcl": _appended('puts stderr "\\n[gets stdin] held"'),
+}
