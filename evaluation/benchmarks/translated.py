@@ -39,7 +39,8 @@ _TAGS = {
 _TITLES = {
     "c": "C", "coffeescript": "CoffeeScript", "common_lisp": "Common Lisp", "elixir": "Elixir",
     "emacs_lisp": "Emacs Lisp", "erlang": "Erlang", "fortran": "Fortran", "groovy": "Groovy",
-    "haskell": "Haskell", "pascal": "Pascal", "scheme": "Scheme", "cpp": "C++", "cs": "C#", "d": "D", "go": "Go", "java": "Java", "jl": "Julia",
+    "haskell": "Haskell", "pascal": "Pascal", "scheme": "Scheme", "cpp": "C++",
+    "cs": "C#", "d": "D", "go": "Go", "java": "Java", "jl": "Julia",
     "js": "JavaScript", "lua": "Lua", "php": "PHP", "pl": "Perl", "py": "Python", "r": "R",
     "rb": "Ruby", "rkt": "Racket", "rs": "Rust", "scala": "Scala", "sh": "Bash",
     "swift": "Swift", "ts": "TypeScript",
