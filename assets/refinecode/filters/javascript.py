@@ -164,7 +164,8 @@ _FUNCTIONS = frozenset({"function_expression", "generator_function"})
 _BETWEEN = frozenset({"comment", "html_comment", "hash_bang_line"})
 _PLAIN_NODES = " ".join(f"({kind})" for kind in sorted(_PLAIN))
 
-#: A value in parentheses is looked into by hand: the reference's tree has no parentheses.
+#: A value in parentheses is looked into by hand: the reference's tree has no parentheses. So are
+#: names: a predicate has the text of every candidate copied, a chunk of the file at a time.
 _COUNTED = f"""
 (variable_declarator name: (identifier) @variable)
 (variable_declarator name: (identifier) @plain !value)
@@ -181,13 +182,11 @@ _COUNTED = f"""
 (return_statement . [{_PLAIN_NODES}]) @plain_return
 (return_statement . [(parenthesized_expression) (comment)]) @wrapped_return
 (import_statement) @import
-([(assignment_expression left: (member_expression object: (member_expression
-    object: (identifier) @_module property: (property_identifier) @_exports)
-    property: (property_identifier)))
+[(assignment_expression left: (member_expression object: (member_expression
+    object: (identifier) property: (property_identifier)) property: (property_identifier)))
   (augmented_assignment_expression left: (member_expression object: (member_expression
-    object: (identifier) @_module property: (property_identifier) @_exports)
-    property: (property_identifier)))] @export
- (#eq? @_module "module") (#eq? @_exports "exports"))
+    object: (identifier) property: (property_identifier)) property: (property_identifier)))
+] @member_assignment
 """
 
 
@@ -296,7 +295,9 @@ def _count(root: Any, data: bytes, found: Mapping[str, list[Any]]) -> Script:
             plain += _is_plain(value)
     variables = [node for node in variables if node.start_byte not in functions]
     declared = [*functions.values(), *nodes("function_name")]
-    for assignment in nodes("export"):
+    for assignment in nodes("member_assignment"):
+        if not _is_export(assignment, data):
+            continue
         name = assignment.child_by_field_name("left").child_by_field_name("property")
         value = bare(assignment.child_by_field_name("right"))
         if value is not None and (value.type in _FUNCTIONS or value.type == "arrow_function"):
@@ -318,6 +319,15 @@ def _count(root: Any, data: bytes, found: Mapping[str, list[Any]]) -> Script:
         functions=_names(declared, data),
         classes=_names(nodes("class_name"), data),
     )
+
+
+def _is_export(assignment: Any, data: bytes) -> bool:
+    """Whether a member of ``module.exports`` is assigned to."""
+    if not data.startswith(b"module", assignment.start_byte):
+        return False
+    target = assignment.child_by_field_name("left").child_by_field_name("object")
+    parts = (target.child_by_field_name(field) for field in ("object", "property"))
+    return [data[slice(*part.byte_range)] for part in parts] == [b"module", b"exports"]
 
 
 def _returns_nothing(statement: bytes) -> bool:

@@ -206,6 +206,7 @@ _HOSTILE = {
     "returns": ("return ", ""), "arrays": ("[", "]"), "entities": ("&amp", ""),
     "assignments": ("= '' +", ""), "hyperlinks": ("(http://", ""), "sentences": ("a. ", ""),
     "functions": ("func (a b) ", ""), "generics": ("List<", ">"), "wide": ("中", ""),
+    "attributes": ("<a b=", ""), "exports": ("module.exports.a=b;", ""),
     "unary": ("!", "1"), "lambdas": ("lambda:", "1"), "members": ("a.", "b"),
 }  # fmt: skip
 
