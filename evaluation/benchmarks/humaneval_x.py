@@ -14,6 +14,7 @@ from evaluation.benchmarks.data import DataFile, Hub
 from evaluation.benchmarks.generative import Task
 from evaluation.benchmarks.translated import (
     TranslatedBenchmark,
+    lacking_library,
     lacking_toolchain,
     language_check,
     title,
@@ -109,6 +110,10 @@ class HumanEvalX(TranslatedBenchmark):
         if self.language == "go":  # the imports of the tests stand in a field of their own
             source = f"{task.data['test_setup']}\n{source}"
         return [language_check(self.language, source + "\n", test, self.limits)]
+
+    def unavailable(self, task: Task) -> str | None:
+        parts = (task.prompt, task.data.get("test_setup") or "", task.data["test"])
+        return lacking_library(self.language, "".join(parts))
 
     def canonical(self, task: Task) -> str | None:
         return str(task.prompt + task.data["canonical_solution"])

@@ -21,6 +21,7 @@ from evaluation.benchmarks.data import DataFile
 from evaluation.benchmarks.generative import GenerativeBenchmark, Task
 from evaluation.benchmarks.translated import (
     continued,
+    lacking_library,
     lacking_toolchain,
     language_check,
     tags,
@@ -100,6 +101,9 @@ class McEval(GenerativeBenchmark):
     def checks(self, task: Task, source: str) -> Sequence[Job]:
         test = task.data["test"]
         return [language_check(self.language, source + "\n", test, self.limits)]
+
+    def unavailable(self, task: Task) -> str | None:
+        return lacking_library(self.language, f"{task.prompt}{task.data['test']}")
 
     def canonical(self, task: Task) -> str | None:
         return f"{task.prompt}\n{task.data['canonical_solution']}"

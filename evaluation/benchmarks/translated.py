@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 
 from evaluation.answers import extract_code
 from evaluation.benchmarks.generative import GenerativeBenchmark, Task
@@ -46,6 +47,19 @@ _TITLES = {
     "swift": "Swift", "ts": "TypeScript",
 }  # fmt: skip
 
+#: Library: language, what names it in a program, where Debian puts it, what to do without it.
+_LIBRARIES = {
+    "Boost": ("cpp", "<boost/", "/usr/include/boost", "install libboost-dev"),
+    "OpenSSL": ("cpp", "<openssl/", "", "programs here are not linked with it"),
+    "js-md5": ("js", "require('js-md5')", "", "programs here have no packages of npm's"),
+    "testify": (
+        "go",
+        '"github.com/stretchr/testify/',
+        "/usr/share/gocode/src/github.com/stretchr/testify",
+        "install golang-github-stretchr-testify-dev",
+    ),
+}
+
 
 def title(language: str) -> str:
     """The language's name in a sentence."""
@@ -63,6 +77,14 @@ def lacking_toolchain(language: str) -> str | None:
         return f"programs in {title(language)} cannot be run; doctor lists the languages that can"
     missing = toolchain(language).missing
     return f"{title(language)}: {missing}" if missing else None
+
+
+def lacking_library(language: str, text: str) -> str | None:
+    """Why a task cannot be checked here: a library that its own text or tests name is absent."""
+    for library, (of, mark, place, how) in _LIBRARIES.items():
+        if language == of and mark in text and not (place and Path(place).exists()):
+            return f"needs {library}: {how}"
+    return None
 
 
 def language_check(language: str, source: str, test: str, limits: Limits) -> Job:
