@@ -75,7 +75,10 @@ def _pascal(source: str, test: str) -> str:
     end = re.search(r"\bend\.\s*$", test, re.I)
     if body is None or end is None:
         raise ValueError("the test has no 'begin ... end.' to put the proof of its end into")
-    check = f"procedure check_{HEX}(good: boolean);\nbegin if not good then System.Halt(1) end;\n\n"
+    check = (
+        f"procedure check_{HEX}(good: boolean; const told: string = '');\n"
+        "begin if not good then System.Halt(1) end;\n\n"
+    )
     own = (
         f"procedure held_{HEX};\nvar line: string;\nbegin\n  ReadLn(line);\n"
         "  WriteLn(StdErr); WriteLn(StdErr, line, ' held');\nend;\n\n"

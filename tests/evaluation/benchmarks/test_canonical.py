@@ -77,7 +77,16 @@ CANONICAL = (
     "humaneval-x-py",
     "mbpp",
     "mbpp+",
+    "mceval-coffeescript",
+    "mceval-elixir",
+    "mceval-emacs_lisp",
+    "mceval-erlang",
+    "mceval-fortran",
+    "mceval-go",
+    "mceval-haskell",
     "mceval-py",
+    "mceval-r",
+    "mceval-rkt",
     "mceval-sh",
     "mceval_completion-py",
     "mdeval-py",
@@ -85,6 +94,7 @@ CANONICAL = (
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", CANONICAL)
 def test_all_canonical_solutions_pass(name: str, tmp_path: Path) -> None:
     benchmark = ready(name)
