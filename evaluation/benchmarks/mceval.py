@@ -39,6 +39,9 @@ _LANGUAGES = {
 #: Their rows have no tests: McEval judges them by files that it does not publish with the tasks.
 _WITHOUT_TESTS = {"AWK", "HTML", "JSON", "Markdown"}
 _STOP = ("\n```",)
+_USED_BY_DOTNET = "".join(
+    f"using System{name};\n" for name in ("", ".Collections.Generic", ".IO", ".Linq")
+)
 _MASK = "[MASK]"
 
 
@@ -100,6 +103,8 @@ class McEval(GenerativeBenchmark):
 
     def checks(self, task: Task, source: str) -> Sequence[Job]:
         test = task.data["test"]
+        if self.language == "cs":  # what a project of today's .NET uses without saying so
+            source = f"{_USED_BY_DOTNET}{source}"
         return [language_check(self.language, source + "\n", test, self.limits)]
 
     def unavailable(self, task: Task) -> str | None:

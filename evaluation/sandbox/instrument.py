@@ -69,12 +69,12 @@ def _java(source: str, test: str) -> str:
 
 def _csharp(source: str, test: str) -> str:
     own = (
-        f"\n    static void Check_{_HEX}(bool good) "
+        f"\n    static void Check_{_HEX}(bool good, object told = null) "
         '{ if (!good) throw new System.Exception("assertion failed"); }\n    '
     )
     proof = '\n    System.Console.Error.WriteLine("\\n" + System.Console.ReadLine() + " held");\n'
     test = re.sub(r"\bDebug\.Assert\s*\(", f"Check_{_HEX}(", test)
-    place = _found(r"public\s+static\s+void\s+Main\s*\(", test, "public static void Main(")
+    place = _found(r"(?:public\s+)?static\s+void\s+Main\s*\(", test, "static void Main(")
     test = test[:place] + own + test[place:]
     end = _body_end(test, place + len(own))
     return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
@@ -135,7 +135,8 @@ def _d(source: str, test: str) -> str:
 
 def _scala(source: str, test: str) -> str:
     own = (
-        f"\n    private var held_{_HEX} = 0\n    def check_{_HEX}(good: Boolean): Unit = "
+        f"\n    private var held_{_HEX} = 0\n"
+        f'    def check_{_HEX}(good: Boolean, told: => Any = ""): Unit = '
         f'{{ if (!good) throw new AssertionError("wrong"); held_{_HEX} += 1 }}\n    '
     )
     proof = (
