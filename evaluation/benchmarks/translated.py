@@ -51,7 +51,6 @@ _TITLES = {
 _LIBRARIES = {
     "Boost": ("cpp", "<boost/", "/usr/include/boost", "install libboost-dev"),
     "OpenSSL": ("cpp", "<openssl/", "", "programs here are not linked with it"),
-    "js-md5": ("js", "require('js-md5')", "", "programs here have no packages of npm's"),
     "the crate rand": ("rs", "rand::thread_rng(", "", "programs here have no crates"),
     "testify": (
         "go",

