@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 
 from evaluation.sandbox.proofs import HEX as _HEX
-from evaluation.sandbox.proofs import PROOFS
+from evaluation.sandbox.proofs import PROOFS, find_place
 
 
 def instrument(language: str, source: str, test: str) -> str:
@@ -40,7 +40,7 @@ def _c_family(includes: str) -> Callable[[str, str], str]:
     )
 
     def make(source: str, test: str) -> str:
-        place = _found(r"\bint\s+main\s*\(", test, "int main(")
+        place = find_place(r"\bint\s+main\s*\(", test, "int main(").start()
         test = test[:place] + own + test[place:]
         end = _body_end(test, place + len(own))
         before = re.search(r"\breturn\s+[^;{}]*;\s*$", test[place + len(own) : end])
@@ -61,7 +61,9 @@ def _java(source: str, test: str) -> str:
         "catch (java.io.IOException error) { throw new RuntimeException(error); } }\n"
     )
     test = re.sub(r"(?<![\w.])assert\s*\(", f"check_{_HEX}(", test)
-    place = _found(r"public\s+static\s+void\s+main\s*\(", test, "public static void main(")
+    place = find_place(
+        r"public\s+static\s+void\s+main\s*\(", test, "public static void main("
+    ).start()
     test = test[:place] + own + test[place:]
     end = _body_end(test, place + len(own))
     return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
@@ -74,7 +76,9 @@ def _csharp(source: str, test: str) -> str:
     )
     proof = '\n    System.Console.Error.WriteLine("\\n" + System.Console.ReadLine() + " held");\n'
     test = re.sub(r"\bDebug\.Assert\s*\(", f"Check_{_HEX}(", test)
-    place = _found(r"(?:public\s+)?static\s+void\s+Main\s*\(", test, "static void Main(")
+    place = find_place(
+        r"(?:public\s+)?static\s+void\s+Main\s*\(", test, "static void Main("
+    ).start()
     test = test[:place] + own + test[place:]
     end = _body_end(test, place + len(own))
     return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
@@ -88,7 +92,7 @@ def _rust(source: str, test: str) -> str:
     )
     # by full path, a macro of the program's cannot stand in for the library's
     test = re.sub(r"(?<![\w:])(assert|assert_eq|assert_ne)!", r"::std::\1!", test)
-    place = _found(r"\bfn\s+main\s*\(", test, "fn main(")
+    place = find_place(r"\bfn\s+main\s*\(", test, "fn main(").start()
     end = _body_end(test, place)
     return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
 
@@ -96,10 +100,9 @@ def _rust(source: str, test: str) -> str:
 def _go(source: str, test: str) -> str:
     """Tests are functions that another one calls: each says that its end was reached."""
     package = re.search(r"^package[ \t]+\w+[^\n]*\n", source, re.M)
-    if package is None:
-        raise ValueError("the program has no package clause to put imports after")
+    start = package.end() if package else 0  # an answer without one does not compile
     imports = "".join(f'import {name}_{_HEX} "{name}"\n' for name in ("bufio", "flag", "fmt", "os"))
-    source = source[: package.end()] + imports + source[package.end() :]
+    source = source[:start] + imports + source[start:]
     tests = list(re.finditer(r"^func\s+Test\w*\s*\(\s*(\w+)\s+\*testing\.T\s*\)", test, re.M))
     for found in reversed(tests):
         end = _body_end(test, found.end())
@@ -118,15 +121,13 @@ def _go(source: str, test: str) -> str:
 
 def _d(source: str, test: str) -> str:
     """Unit tests run before main, unless a program puts its own runner in their place."""
-    main = re.search(r"\bvoid\s+main\s*\(\s*\)\s*\{\s*\}", test)
-    if main is None:
-        raise ValueError("the test has no 'void main(){}' to put the proof of its end into")
+    main = find_place(r"\bvoid\s+main\s*\(\s*\)\s*\{\s*\}", test, "void main(){}")
     proof = (
         f"__gshared bool held_{_HEX};\nvoid main() {{ import core.stdc.stdio; char[256] line = 0; "
         "fgets(line.ptr, 255, stdin); foreach (ref c; line) if (c == 10) c = 0; "
         f'if (held_{_HEX}) fprintf(stderr, "\\n%s held\\n", line.ptr); }}'
     )
-    end = _body_end(test, _found(r"\bunittest\b", test, "unittest"))
+    end = _body_end(test, find_place(r"\bunittest\b", test, "unittest").start())
     return (
         f"{source}\n{test[:end]}\nheld_{_HEX} = true;\n{test[end : main.start()]}{proof}"
         f"{test[main.end() :]}\n"
@@ -148,7 +149,7 @@ def _scala(source: str, test: str) -> str:
     place = main.start() if main else 0
     test = test[:place] + own + test[place:]
     if main is None:  # an object that is an App: its body is the program
-        _found(r"\}\s*$", test, "} at its end")
+        find_place(r"\}\s*\Z", test, "} at its end")
     end = _body_end(test, place + len(own)) if main else test.rindex("}")
     return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
 
@@ -171,13 +172,6 @@ def _typescript(source: str, test: str) -> str:
     return made if "declare var require" not in test else made.replace(
         "for (const name", "declare var require: any;\nfor (const name", 1
     ).replace("declare var require: any;\nconst assert", "const assert", 1)  # fmt: skip
-
-
-def _found(pattern: str, text: str, what: str) -> int:
-    found = re.search(pattern, text)
-    if found is None:
-        raise ValueError(f"the test has no {what!r} to put the proof of its end into")
-    return found.start()
 
 
 _TOKEN = re.compile(

@@ -13,8 +13,16 @@ HEX = "5e1f7a"  # no program has these names by accident
 Maker = Callable[[str, str], str]
 
 
-def _appended(proof: str, before: str = "") -> Maker:
-    return lambda source, test: f"{before}{source}\n{test}\n{proof}\n"
+def find_place(pattern: str, test: str, what: str) -> re.Match[str]:
+    """Where the proof goes into the tests. Raises ValueError if there is no such place."""
+    found = re.search(pattern, test, re.M)
+    if found is None:
+        raise ValueError(f"the test has no {what!r} to put the proof of its end into")
+    return found
+
+
+def _appended(proof: str) -> Maker:
+    return lambda source, test: f"{source}\n{test}\n{proof}\n"
 
 
 def _elixir(source: str, test: str) -> str:
@@ -22,7 +30,8 @@ def _elixir(source: str, test: str) -> str:
     test = re.sub(r"\bExUnit\.start\(\s*\)", "ExUnit.start(autorun: false)", test)
     proof = (
         f"found_{HEX} = ExUnit.run()\n"
-        f"if found_{HEX}.failures == 0 and found_{HEX}.total > 0 do\n"
+        f"if Map.delete(found_{HEX}, :total) == %{{excluded: 0, failures: 0, skipped: 0}} "
+        f"and found_{HEX}.total > 0 do\n"
         '  IO.puts(:stderr, "\\n" <> String.trim(IO.gets("")) <> " held")\n'
         "else\n  System.halt(1)\nend\n"
     )
@@ -42,21 +51,18 @@ def _erlang(source: str, test: str) -> str:
 def _fortran(source: str, test: str) -> str:
     """The tests are the main program, which contains the source; what fails stops it."""
     test = re.sub(r"^([ \t]*)stop[ \t]*$", r"\1error stop 1", test, flags=re.M | re.I)
-    contains = re.search(r"^[ \t]*contains[ \t]*$", test, re.M | re.I)
-    if contains is None:
-        raise ValueError("the test has no 'contains' to put the proof of its end before")
+    contains = find_place(r"(?i)^[ \t]*contains[ \t]*$", test, "contains").start()
     line = f"line_{HEX}"
     proof = (
         f"block\n  character(len=256) :: {line}\n  read(*, '(A)') {line}\n"
         f"  write(0, '(A)') new_line('a')//trim({line})//' held'\nend block\n"
     )
-    return f"{test[: contains.start()]}{proof}{test[contains.start() :]}\n{source}\n"
+    return f"{test[:contains]}{proof}{test[contains:]}\n{source}\n"
 
 
 def _haskell(source: str, test: str) -> str:
     """main is put into another main."""
-    if not re.search(r"^main\b", test, re.M):
-        raise ValueError("the test has no 'main' to put the proof of its end after")
+    find_place(r"^main\b", test, "main")
     test = re.sub(r"^main\b", f"main_{HEX}", test, flags=re.M)
     header = re.search(r"^module\s+Main\b.*?\bwhere\b[^\n]*\n", source, re.M | re.S)
     at = header.end() if header else 0
@@ -68,13 +74,21 @@ def _haskell(source: str, test: str) -> str:
     return f"{source[:at]}{imports}{source[at:]}\n{test}\n{proof}"
 
 
+def _lisp(assertion: str, check: str, proof: str) -> Maker:
+    """An assertion of our own takes the place of one that a program may define anew."""
+    asserted = re.compile(rf"\({assertion}(?=[\s(])")
+
+    def make(source: str, test: str) -> str:
+        return f"{source}\n{check}\n{asserted.sub(f'(check_{HEX}', test)}\n{proof}\n"
+
+    return make
+
+
 def _pascal(source: str, test: str) -> str:
     """Assertions of our own before the tests, and the proof at the end of the program's body."""
     test = re.sub(r"(?<![\w.])assert\s*\(", f"check_{HEX}(", test, flags=re.I)
-    body = re.search(r"^begin\b(?!.*^begin\b)", test, re.M | re.S | re.I)
-    end = re.search(r"\bend\.\s*$", test, re.I)
-    if body is None or end is None:
-        raise ValueError("the test has no 'begin ... end.' to put the proof of its end into")
+    body = find_place(r"(?i)^begin\b(?![\s\S]*^begin\b)", test, "begin").start()
+    end = find_place(r"(?i)\bend\.\s*\Z", test, "end.").start()
     check = (
         f"procedure check_{HEX}(good: boolean; const told: string = '');\n"
         "begin if not good then System.Halt(1) end;\n\n"
@@ -83,10 +97,7 @@ def _pascal(source: str, test: str) -> str:
         f"procedure held_{HEX};\nvar line: string;\nbegin\n  ReadLn(line);\n"
         "  WriteLn(StdErr); WriteLn(StdErr, line, ' held');\nend;\n\n"
     )
-    return (
-        f"{source}\n{check}{test[: body.start()]}{own}{test[body.start() : end.start()]}"
-        f";held_{HEX};\n{test[end.start() :]}\n"
-    )
+    return f"{source}\n{check}{test[:body]}{own}{test[body:end]};held_{HEX};\n{test[end:]}\n"
 
 
 def _r(source: str, test: str) -> str:
@@ -115,10 +126,17 @@ PROOFS: dict[str, Maker] = {
         "do (files = require 'fs') -> "
         "files.writeSync 2, '\\n' + files.readFileSync(0, 'utf8').trim() + ' held\\n'"
     ),
-    "common_lisp": _appended('(format *error-output* "~%~a held~%" (read-line))'),
+    "common_lisp": _lisp(
+        "assert",
+        f"(defmacro check_{HEX} (good &rest told) (declare (ignore told)) "
+        '`(unless ,good (error "wrong")))',
+        '(format *error-output* "~%~a held~%" (read-line))',
+    ),
     "elixir": _elixir,
-    "emacs_lisp": _appended(
-        '(princ (concat "\\n" (read-string "") " held\\n") #\'external-debugging-output)'
+    "emacs_lisp": _lisp(
+        "cl-assert",
+        f'(defmacro check_{HEX} (good &rest _told) `(unless ,good (error "wrong")))',
+        '(princ (concat "\\n" (read-string "") " held\\n") #\'external-debugging-output)',
     ),
     "erlang": _erlang,
     "fortran": _fortran,

@@ -65,7 +65,10 @@ CASES = {
         '(error "x"))',
         "(defun check-largest ()\n(assert (equal (largest '(3 9 4)) 9))\n"
         "(assert (equal (largest '(1)) 1)))\n(check-largest)",
-        ("(defun largest (v) (sb-ext:exit :code 0 :abort t))",),
+        (
+            "(defun largest (v) (sb-ext:exit :code 0 :abort t))",
+            "(sb-ext:unlock-package :cl)\n(defmacro assert (&rest forms) nil)\n(defun largest (v) 0)",
+        ),
     ),
     "cpp": Case(
         "#include <cassert>\n#include <vector>\nint largest(std::vector<int> v) {\n",
@@ -115,7 +118,11 @@ CASES = {
         'raise "x"\nend\nend',
         "ExUnit.start()\ndefmodule NumbersTest do\nuse ExUnit.Case\n"
         'test "largest" do\nassert Numbers.largest([3, 9, 4]) == 9\nend\nend\n',
-        ("defmodule Numbers do\ndef largest(_) do\nSystem.halt(0)\nend\nend",),
+        (
+            "defmodule Numbers do\ndef largest(_) do\nSystem.halt(0)\nend\nend",
+            "Application.put_env(:ex_unit, :exclude, [:test])\n"
+            "defmodule Numbers do\ndef largest(_) do\n0\nend\nend",
+        ),
     ),
     "emacs_lisp": Case(
         "(require 'cl-lib)\n(defun largest (v)\n",
@@ -124,7 +131,10 @@ CASES = {
         '(error "x"))',
         "(defun check-largest ()\n(cl-assert (equal (largest '(3 9 4)) 9))\n"
         "(cl-assert (equal (largest '(1)) 1)))\n(check-largest)",
-        ("(defun largest (v) (kill-emacs 0))",),
+        (
+            "(defun largest (v) (kill-emacs 0))",
+            "(require 'cl-lib)\n(defmacro cl-assert (&rest _) nil)\n(defun largest (v) 0)",
+        ),
     ),
     "erlang": Case(
         "-module(numbers).\n-export([largest/1, test/0]).\n\nlargest(V) ->\n",
@@ -439,3 +449,5 @@ def test_unknown_languages_and_tests_without_an_end_are_refused() -> None:
     with pytest.raises(ValueError, match="tests inside the program"):
         instrument("awk", "", "")
     assert set(toolchains()) == set(LANGUAGES)
+    # what an answer lacks is for the compiler to say
+    assert "TestMain" in instrument("go", "func f() {}", "func TestF(t *testing.T) {\n}\n")
