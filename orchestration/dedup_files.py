@@ -7,6 +7,7 @@ stayed, and otherwise which row stayed for it and how similar that one is.
 
 from __future__ import annotations
 
+import bisect
 import logging
 import os
 import tempfile
@@ -16,14 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from assets.documents import DOCUMENT_SCHEMA
+from assets.documents import CHANGED, DOCUMENT_SCHEMA, DROPPED
 from assets.recipe import Dedup, RecipeError
-from assets.refinecode.local.start import release_libraries
+from assets.refinecode.local.start import release_memory
 from assets.refinecode.local.tables import Parts
 from orchestration.dedup_inputs import (
     Columns,
@@ -33,11 +35,12 @@ from orchestration.dedup_inputs import (
     documents_of,
     open_rows,
 )
+from orchestration.dedup_outcomes import read_outcomes
 
 if TYPE_CHECKING:
-    import duckdb
     from pyspark.sql import SparkSession
 
+I64 = npt.NDArray[np.int64]
 log = logging.getLogger("cookbook")
 
 
@@ -143,12 +146,12 @@ def run_local(scratch: Path, documents: Iterable[pa.Table], params: Dedup) -> li
     with TextStore(scratch) as store:
         corpus = open_corpus(documents, store, params)
         log.info("%d rows, %.1f MB of text", corpus.facts.num_rows, corpus.sizes.sum() / 1e6)
-        release_libraries()
+        release_memory()
         for find in (exact_stage, fuzzy_stage):
             stage = find(corpus, params)
             folders.append(scratch / stage.name)
             write_decisions(stage, folders[-1])
-            release_libraries()
+            release_memory()
         write_changed(corpus, folders[-1])
     return folders
 
@@ -188,153 +191,79 @@ def _check_columns(rows: Rows, params: Dedup) -> None:
 
 
 def _write(rows: Rows, stages: list[Path], index: Path, result: Path) -> Summary:
-    import duckdb
-
-    with duckdb.connect(config={"threads": 1, "preserve_insertion_order": True}) as connection:
-        _decide(connection, stages, index, result / "decisions.parquet")
-        counts = dict(
-            connection.execute(
-                "select case when verdict != 'dropped' then verdict when stage = 0 "
-                "then 'exact' else 'near' end, count(*) from decided group by all"
-            ).fetchall()
-        )
-        [bytes_in] = connection.execute("select coalesce(sum(bytes), 0) from entry").fetchone() or [
-            0
-        ]
-        bytes_kept = _copy_kept(connection, rows, stages, result / "kept")
-    changed = counts.get("changed", 0)
+    outcomes = read_outcomes(index, stages)
+    outcomes.write(result / "decisions.parquet")
+    dropped, changed = outcomes.places(DROPPED), outcomes.places(CHANGED)
+    exact = len(outcomes.places(DROPPED, stage=0))
+    changes = _Changes(stages[-1], outcomes.doc_ids(changed), changed)
+    bytes_in, bytes_kept = _copy_kept(rows, dropped, changes, result / "kept")
     return Summary(
-        rows=rows.total, kept=counts.get("kept", 0) + changed, changed=changed,
-        exact=counts.get("exact", 0), near=counts.get("near", 0),
-        bytes_in=int(bytes_in), bytes_kept=bytes_kept,
+        rows=rows.total, kept=rows.total - len(dropped), changed=len(changed),
+        exact=exact, near=len(dropped) - exact, bytes_in=bytes_in, bytes_kept=bytes_kept,
     )  # fmt: skip
 
 
-def _decide(
-    connection: duckdb.DuckDBPyConnection, stages: list[Path], index: Path, out: Path
-) -> None:
-    """Table ``decided``: the index with verdict, reason, survivor (a doc_id, or a repository),
-    similarity to it, and how many chunks were cut of a changed row.
-
-    The survivor is the last one: that of an exact group may be dropped by the fuzzy stage, and the
-    similarity is then the one of that survivor, whose text the row has.
-    """
-    judged = [
-        f"select {number} as stage, * from read_parquet('{stage}/decisions/*.parquet') "
-        "where verdict != 'kept'"
-        for number, stage in enumerate(stages)
-    ]
-    connection.execute(f"create view entry as from read_parquet('{index}')")
-    connection.execute(_DECIDED.format(judged=" union all ".join(judged)))
-    connection.execute(f"""
-        copy (
-            select d.id, d.verdict, d.reason, coalesce(s.id, d.survivor) as duplicate_of,
-                d.similarity, d.chunks
-            from decided d left join entry s on s.doc_id = d.survivor
-            order by d.position
-        ) to '{out}' (format parquet, codec zstd)
-    """)
-
-
-_DECIDED = """
-create table decided as
-with recursive judged as (
-    select stage, doc_id, verdict, reason,
-        regexp_extract(detail, 'duplicate_of=(.*?)( [a-z_]+=|$)', 1) as survivor,
-        try_cast(regexp_extract(detail, 'jaccard=([0-9.]+)', 1) as double) as similarity,
-        nullif(regexp_extract(detail, 'chunks=([0-9/]+)', 1), '') as chunks,
-        case when regexp_full_match(survivor, '[0-9a-f]{{64}}') then doc_id
-            when ends_with(survivor, ':' || language) then repository || ':' || language
-            else repository end as unit
-    from ({judged})
-),
-survivors as (
-    select unit as name, survivor, similarity from judged where verdict = 'dropped'
-    union
-    select doc_id, survivor, similarity from judged where verdict = 'dropped'
-),
-followed as (
-    select name, survivor from survivors
-    union
-    select f.name, s.survivor from followed f join survivors s on s.name = f.survivor
-),
-ends as (
-    select name, any_value(survivor) as survivor from followed
-    where survivor not in (select name from survivors) group by name
-),
-alike as (
-    select name, any_value(similarity) as similarity from survivors group by name
-),
-told as (
-    select j.doc_id, j.stage, j.verdict, j.reason, j.chunks,
-        coalesce(e.survivor, j.survivor) as survivor,
-        case when e.survivor is null then j.similarity
-            when j.reason like 'exact%' then alike.similarity end as similarity
-    from (
-        select j.* from judged j
-        join (select doc_id, max(stage) as stage from judged group by doc_id) l
-            using (doc_id, stage)
-    ) j
-    left join ends e on e.name = j.survivor
-    left join alike on alike.name = j.survivor
-)
-select entry.*, coalesce(told.verdict, 'kept') as verdict, coalesce(told.reason, '') as reason,
-    told.stage, told.survivor, told.similarity, told.chunks
-from entry left join told using (doc_id)
-"""
-
-
-def _copy_kept(
-    connection: duckdb.DuckDBPyConnection, rows: Rows, stages: list[Path], out: Path
-) -> int:
-    """Copy the rows that stay, in their order; the bytes of their text."""
+def _copy_kept(rows: Rows, dropped: I64, changes: _Changes, out: Path) -> tuple[int, int]:
+    """Copy the rows that stay, in their order; the bytes of all texts and of those that stay."""
     keep = np.ones(rows.total, np.bool_)
-    dropped = connection.execute("select position from decided where verdict = 'dropped'")
-    keep[dropped.fetchnumpy()["position"].astype(np.int64)] = False
-    changes = _Changes(connection, stages)
+    keep[dropped] = False
     place_of_text = rows.schema.get_field_index(rows.columns.text)
-    kept_bytes = 0
+    bytes_in = bytes_kept = 0
     with (
         Parts(out, rows.schema, plain=[rows.columns.text]) as parts,
         tqdm(total=rows.total, unit=" rows", disable=True if rows.total < 10_000 else None) as bar,
     ):
         for place, batch in rows.batches():
             table = pa.Table.from_batches([batch])
-            texts = changes.apply(place, table.column(place_of_text).combine_chunks())
+            texts = table.column(place_of_text).combine_chunks()
+            bytes_in += _text_bytes(texts)
+            texts = changes.apply(place, texts)
             table = table.set_column(place_of_text, rows.schema.field(place_of_text), texts)
             table = table.filter(pa.array(keep[place : place + batch.num_rows]))
-            sizes = pc.binary_length(table.column(place_of_text))
-            kept_bytes += pc.sum(sizes.cast(pa.int64())).as_py() or 0
+            bytes_kept += _text_bytes(table.column(place_of_text))
             parts.write(table)
             bar.update(batch.num_rows)
-    return kept_bytes
+    return bytes_in, bytes_kept
+
+
+def _text_bytes(texts: pa.Array | pa.ChunkedArray) -> int:
+    return pc.sum(pc.binary_length(texts).cast(pa.int64())).as_py() or 0
 
 
 class _Changes:
-    """New texts of changed rows, streamed in the order of their places."""
+    """The texts that ``stage`` left of the documents ``doc_ids``, rows ``places`` (ascending)."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, stages: list[Path]) -> None:
-        cursor = connection.cursor().execute(
-            "select d.position, t.content from decided d "
-            f"join read_parquet('{stages[-1]}/documents/*.parquet') t using (doc_id) "
-            "where d.verdict = 'changed' order by d.position"
-        )
-        self._rows = _fetched(cursor)
-        self._next = next(self._rows, None)
+    def __init__(self, stage: Path, doc_ids: pa.ChunkedArray, places: I64) -> None:
+        self._places = places.tolist()
+        self._texts = _texts(stage, pa.table({"doc_id": doc_ids, "place": places}))
+        self._done = 0
 
     def apply(self, place: int, texts: pa.Array) -> pa.Array:
-        if self._next is None or self._next[0] >= place + len(texts):
+        stop = bisect.bisect_left(self._places, place + len(texts), self._done)
+        if stop == self._done:
             return texts
         values: list[Any] = texts.to_pylist()
-        while self._next is not None and self._next[0] < place + len(texts):
-            values[self._next[0] - place] = self._next[1]
-            self._next = next(self._rows, None)
+        for changed in self._places[self._done : stop]:
+            values[changed - place] = next(self._texts)
+        self._done = stop
         return pa.array(values, texts.type)
 
 
-def _fetched(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, str]]:
-    while rows := cursor.fetchmany(256):
-        yield from rows
+def _texts(stage: Path, wanted: pa.Table) -> Iterator[str]:
+    """The texts of the documents ``wanted`` (doc_id, place), in the order of the places."""
+    if not wanted.num_rows:
+        return
+    import duckdb
+
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.register("wanted", wanted)
+        connection.execute(
+            f"select content from read_parquet('{stage}/documents/*.parquet') "
+            "join wanted using (doc_id) order by place"
+        )
+        while rows := connection.fetchmany(256):
+            for (text,) in rows:
+                yield text
 
 
 def _umask() -> int:

@@ -29,9 +29,7 @@ from orchestration.filter_files import files_below
 
 Kind = Literal["parquet", "jsonl", "files"]
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".jsonl.zst", ".ndjson.zst")
-INDEX_SCHEMA = pa.schema(
-    [("position", pa.int64()), ("doc_id", pa.string()), ("id", pa.string()), ("bytes", pa.int64())]
-)
+INDEX_SCHEMA = pa.schema([("doc_id", pa.string()), ("id", pa.string())])
 #: Text of a file that is held before it is written.
 _GROUP_BYTES = 16 << 20
 _MAX_JSON_BYTES = 64 << 20
@@ -120,8 +118,8 @@ def open_rows(source: Path, columns: Columns, kind: Kind | None, scratch: Path) 
 
 
 def documents_of(rows: Rows, index: Path) -> Iterator[pa.Table]:
-    """The rows as documents, some at a time; when all are given, ``index`` holds place, doc_id, id
-    and bytes of text of each.
+    """The rows as documents, some at a time; when all are given, ``index`` holds doc_id and id of
+    each, in order.
 
     Raises ``DedupInputError`` for values that cannot be what their column is used for, and for an
     id that two rows have.
@@ -131,7 +129,8 @@ def documents_of(rows: Rows, index: Path) -> Iterator[pa.Table]:
             table, entries = _documents(rows, place, batch)
             places.write_table(entries)
             yield table
-    _unique(rows, index)
+    if not rows.in_order:
+        _unique(rows, index)
 
 
 def _kind_of(source: Path, files: Sequence[Path]) -> Kind:
@@ -259,8 +258,8 @@ def _documents(rows: Rows, place: int, batch: pa.RecordBatch) -> tuple[pa.Table,
         "source": pa.array(["dedup"] * count),
     }
     documents = pa.table(values, schema=DOCUMENT_SCHEMA)
-    entries = [pa.array(places, pa.int64()), values["doc_id"], pa.array(ids), sizes]
-    return documents, pa.Table.from_arrays(entries, schema=INDEX_SCHEMA)
+    entries = pa.Table.from_arrays([values["doc_id"], pa.array(ids)], schema=INDEX_SCHEMA)
+    return documents, entries
 
 
 def _convert(values: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -8,7 +8,6 @@ survivor of an exact group may be dropped as a near-duplicate later, so survivor
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,10 +17,10 @@ from typing import Any
 from assets.lake import Artifact
 from assets.refinecode.exact_dedup import REASON as EXACT
 from assets.resources import Factory
+from orchestration.dedup_outcomes import DOC_ID, compared_as
 
 #: What a decision of a deduplication stage says: the survivor, and the similarity to it.
 DETAIL = r"duplicate_of=(?P<survivor>.+?)(?: (?:jaccard|similarity)=(?P<similarity>[0-9.]+).*)?$"
-_DOC_ID = re.compile(r"[0-9a-f]{64}")
 #: Input of deduplication, then its stages in order.
 _INPUT, _STAGES = "selected_code", ("exact_deduped_code", "fuzzy_deduped_code")
 _FACTS = ("doc_id", "repository", "path", "language", "stars", "popularity_percentile",
@@ -45,13 +44,8 @@ class Drop:
 
     @property
     def unit(self) -> str:
-        """What was compared: the file, or its repository where the survivor is one, with
-        ``:language`` where only files of one language were compared."""
-        if _DOC_ID.fullmatch(self.survivor):
-            return self.doc_id
-        if self.survivor.endswith(f":{self.language}"):
-            return f"{self.repository}:{self.language}"
-        return self.repository
+        """What was compared: the file, or its repository where the survivor is one."""
+        return compared_as(self.doc_id, self.repository, self.language, self.survivor)
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,7 @@ class Cluster:
 
     @property
     def of_files(self) -> bool:
-        return _DOC_ID.fullmatch(self.survivor) is not None
+        return DOC_ID.fullmatch(self.survivor) is not None
 
 
 def duplicates(path: str, recipe: str, diff_lines: int = 120) -> str:
@@ -102,8 +96,8 @@ def find_cluster(file: dict[str, Any], stages: list[Artifact]) -> Cluster:
         own = {drop.survivor for drop in found.values()} & names
         if own and unit not in own:  # it was kept as part of a repository that has duplicates
             unit = min(own)
-    if _DOC_ID.fullmatch(unit):
-        found = {u: d for u, d in found.items() if _DOC_ID.fullmatch(u)}
+    if DOC_ID.fullmatch(unit):
+        found = {u: d for u, d in found.items() if DOC_ID.fullmatch(u)}
     found = {u: _to_the_end(drop, found) for u, drop in found.items()}
     order = sorted(found.values(), key=lambda d: (-(d.similarity or 0), d.repository, d.path))
     return Cluster(unit, tuple(order))

@@ -11,6 +11,7 @@ survivor, and its decision says how much (paper 2.1.1).
 from __future__ import annotations
 
 import itertools
+import mmap
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Literal
@@ -38,8 +39,9 @@ Gone = tuple[Any, Any, float]
 COLUMNS = "unit string, survivor string, jaccard double"
 #: Buckets with at most so many members have all their pairs tried; larger ones so many hubs.
 HUBS = 64
-#: Shingle hashes of a cluster held in memory; more lie in a temporary file.
-_HELD_HASHES = 1 << 25
+#: What is held of a cluster in memory; more lies in a temporary file, of which so much is read
+#: (hashes of 8 bytes) before it is let go of.
+_HELD_BYTES, _READ_HASHES = 8 << 20, 1 << 20
 _HELD_ROWS = 1 << 14
 
 
@@ -127,58 +129,78 @@ class Verified:
         self, unit: Any, earlier: bool, hashes: U64, extra: Sketched, row: int
     ) -> Iterator[Gone]:
         self._units.append((unit, earlier))
-        self._keys.append(extra[0][row].copy())
-        self._signatures.append(extra[1][row].copy())
-        self._store.add(hashes)
+        self._keys.append(extra[0][row])
+        if self._by_signature:
+            self._signatures.add(extra[1][row])
+        self._sets.add(hashes)
         yield from ()
 
     def close(self) -> Iterator[Gone]:
         if len(self._units) > 1:
-            offsets, hashes = self._store.sets()
-            roots = verified_groups(
-                np.stack(self._keys), offsets, hashes, np.stack(self._signatures), self._floor
-            )
-            for i, root in enumerate(roots.tolist()):
-                unit, earlier = self._units[i]
-                if root != i and not earlier:
+            keys = np.stack(self._keys)
+            self._keys.clear()
+            offsets, hashes = self._sets.read()
+            signatures = np.zeros((len(keys), 0), np.uint32)
+            if self._by_signature:
+                signatures = self._signatures.read()[1].reshape(len(keys), -1)
+            roots = verified_groups(keys, offsets, hashes, signatures, self._floor, self._let_go)
+            let_go = 0
+            for i in np.flatnonzero(roots != np.arange(len(roots))).tolist():
+                (unit, earlier), root = self._units[i], roots[i]
+                if offsets[i] - let_go > _READ_HASHES:
+                    self._let_go()
+                    let_go = offsets[i]
+                if not earlier:
                     alike = jaccard(hashes[offsets[root] : offsets[root + 1]],
                                     hashes[offsets[i] : offsets[i + 1]])  # fmt: skip
                     yield unit, self._units[root][0], alike
         if self._units:
-            self._store.close()
+            self._sets.close()
+            self._signatures.close()
             self._clear()
+
+    def _let_go(self) -> None:
+        self._sets.let_go()
+        self._signatures.let_go()
 
     def _clear(self) -> None:
         self._units: list[tuple[Any, bool]] = []
         self._keys: list[U64] = []
-        self._signatures: list[U32] = []
-        self._store = HashStore()
+        self._signatures, self._sets = NumberStore(np.uint32), NumberStore(np.uint64)
 
 
-class HashStore:
-    """Sets of hashes, one after the other, in memory or, if they are many, in a temporary file."""
+class NumberStore:
+    """Arrays, one after the other, in memory or, if they are large, in a temporary file."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[np.uint32 | np.uint64]) -> None:
+        self._kind = kind
         self._sizes: list[int] = []
-        self._held: list[U64] = []
-        self._count = 0
+        self._held: list[npt.NDArray[Any]] = []
+        self._bytes = 0
         self._file: BinaryIO | None = None
+        self._pages: mmap.mmap | None = None
 
-    def add(self, hashes: U64) -> None:
-        self._sizes.append(len(hashes))
-        self._held.append(hashes)
-        self._count += len(hashes)
-        if self._count > _HELD_HASHES:
+    def add(self, values: npt.NDArray[Any]) -> None:
+        self._sizes.append(len(values))
+        self._held.append(values)
+        self._bytes += values.nbytes
+        if self._bytes > _HELD_BYTES:
             self._spill()
 
-    def sets(self) -> tuple[I64, U64]:
-        """(offsets, hashes): set i is ``hashes[offsets[i]:offsets[i + 1]]``."""
+    def read(self) -> tuple[I64, npt.NDArray[Any]]:
+        """(offsets, values): array i is ``values[offsets[i]:offsets[i + 1]]``."""
         offsets = np.concatenate([[0], np.cumsum(self._sizes, dtype=np.int64)])
         if self._file is None:
             return offsets, np.concatenate(self._held)
         self._spill()
         self._file.flush()
-        return offsets, np.asarray(np.memmap(self._file, np.uint64, "r"))
+        self._pages = mmap.mmap(self._file.fileno(), 0, prot=mmap.PROT_READ)
+        return offsets, np.frombuffer(self._pages, self._kind)
+
+    def let_go(self) -> None:
+        """Do not hold what was read of the file; it is read again when it is used again."""
+        if self._pages is not None:
+            self._pages.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:
         if self._file is not None:
@@ -187,56 +209,70 @@ class HashStore:
     def _spill(self) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115
-        for hashes in self._held:
-            self._file.write(hashes.tobytes())
-        self._held, self._count = [], 0
+        for values in self._held:
+            self._file.write(values.data)
+        self._held, self._bytes = [], 0
 
 
 def verified_groups(
-    keys: U64, offsets: I64, hashes: U64, signatures: U32, floor: float
+    keys: U64,
+    offsets: I64,
+    hashes: U64,
+    signatures: U32,
+    floor: float,
+    let_go: Callable[[], None] = lambda: None,
 ) -> npt.NDArray[np.int64]:
     """int64 [n]: the first member of each member's group.
 
     ``keys`` [n, bands] make buckets; two members of a bucket are joined if their sets (set i is
     ``hashes[offsets[i]:offsets[i + 1]]``) or, where there are any, their ``signatures``
     [n, permutations] are at least ``floor`` alike. Which pairs are tried depends on the order of
-    the members alone.
+    the members alone. ``let_go`` is called whenever a few megabytes of them have been read.
     """
-    bands = keys.shape[1]
-    key, member = keys.reshape(-1), np.repeat(np.arange(len(keys)), bands)
-    order = np.lexsort((member, key))
-    return _groups(key[order], member[order], offsets, hashes, signatures, floor, HUBS)
+    parent, key = np.arange(len(keys)), keys.reshape(-1)
+    order = np.argsort(key, kind="stable")  # of equal keys the one of the first member first
+    for _ in _groups(key, order, keys.shape[1], parent, offsets, hashes, signatures, floor, HUBS):
+        let_go()
+    return parent
 
 
 @njit(nogil=True, cache=True)
 def _groups(
-    key: U64, member: I64, offsets: I64, hashes: U64, signatures: U32, floor: float, hubs: int
-) -> I64:
-    parent = np.arange(len(offsets) - 1)
-    start = 0
+    key: U64, order: I64, bands: int, parent: I64,
+    offsets: I64, hashes: U64, signatures: U32, floor: float, hubs: int,
+) -> Iterator[int]:  # fmt: skip
+    """Fill ``parent``; how many hashes were read, now and then."""
+    start, read = 0, 0
     while start < len(key):
         stop = start + 1
-        while stop < len(key) and key[stop] == key[start]:
+        while stop < len(key) and key[order[stop]] == key[order[start]]:
             stop += 1
-        rest = member[start:stop].copy()
+        rest = order[start:stop] // bands
         start = stop
-        if len(rest) <= hubs:
+        small = len(rest) <= hubs
+        if small:
             for i in range(len(rest)):
                 for k in range(i):
                     _join(rest[k], rest[i], parent, offsets, hashes, signatures, floor)
-            continue
-        for _ in range(hubs):
+                read += offsets[rest[i] + 1] - offsets[rest[i]]
+        for _ in range(0 if small else hubs):
             if len(rest) < 2:
                 break
             hub, failed = rest[0], 0
             for i in range(1, len(rest)):
+                read += offsets[rest[i] + 1] - offsets[rest[i]] + signatures.shape[1]
                 if not _join(hub, rest[i], parent, offsets, hashes, signatures, floor):
                     rest[failed] = rest[i]
                     failed += 1
+                if read > _READ_HASHES:
+                    yield read
+                    read = 0
             rest = rest[:failed]
+        if read > _READ_HASHES:
+            yield read
+            read = 0
     for x in range(len(parent)):
         parent[x] = _root(x, parent)
-    return parent
 
 
 @njit(nogil=True, cache=True)

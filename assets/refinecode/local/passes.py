@@ -7,6 +7,7 @@ the comparison inside each component that Spark's tasks make, too.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -34,6 +35,13 @@ I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 Bool = npt.NDArray[np.bool_]
 
+#: What is held of a document that is not kept as it is.
+_JUDGED = pa.schema(
+    [("row", pa.int64()), *(DECISION_SCHEMA.field(n) for n in ("verdict", "reason", "detail"))]
+)
+#: Decisions that are made, and told, at a time.
+_TOLD_ROWS = 1 << 14
+
 
 def equal_units(units: Units) -> Iterator[Gone]:
     """(unit, survivor, 1.0) of every unit that has the content of a better one."""
@@ -52,7 +60,7 @@ def similar_units(
     ``earlier`` are better than all others and never go."""
     forest = Forest()
     for band in range(units.keys.shape[1]):  # the number of a band is part of its hashes
-        keys = units.keys[:, band]
+        keys = units.keys[units.keyed, band]
         order = np.argsort(keys, kind="stable")
         forest.add_stars(keys[order], order)
     nodes, labels = components(*forest.edges())
@@ -87,9 +95,9 @@ class Stage:
     def __init__(self, corpus: Corpus, params: Dedup, name: str) -> None:
         self._corpus, self._params, self.name = corpus, params, name
         self._rows, self._facts = corpus.rows(), corpus.facts
-        self._judged: dict[int, tuple[str, str, str]] = {}  # row: verdict, reason, detail
+        self._judged = [_JUDGED.empty_table()]
         self._cuts: dict[int, Cut] = {}
-        self._bands: tuple[I64, U64] | None = None
+        self._bands: Units | None = None
 
     def drop_equal(self, level: Level, reason: str) -> None:
         units = make_units(self._corpus, self._params, level, sketch=False)
@@ -102,60 +110,69 @@ class Stage:
         units = make_units(corpus, params, level, sketch=True)
         earlier = None
         if level == "file":
-            self._bands = units.docs, units.keys
+            self._bands = units
             if against:
                 earlier = Earlier(against, params)
                 units = earlier.join(corpus, units)
         found = similar_units(corpus, units, params, earlier)
         self._add(level, units, found, reason)
 
-    def decisions(self) -> pa.Table:
-        """One row a document that the stage saw (DECISION_SCHEMA). The corpus is what is left."""
+    def decisions(self) -> Iterator[pa.Table]:
+        """A row for each document that the stage saw (DECISION_SCHEMA), some at a time. The corpus
+        is what is left when all are told."""
         self._cut()
-        kept = (KEPT, "", "")
-        verdicts = [self._judged.get(row, kept) for row in self._rows.tolist()]
-        facts = self._facts.take(pa.array(self._rows))
-        columns = {name: facts[name] for name in ("doc_id", "repository", "path", "language",
-                                                  "size_bytes")}  # fmt: skip
-        columns["stage"] = pa.array([self.name] * len(verdicts), pa.string())
-        for i, name in enumerate(("verdict", "reason", "detail")):
-            columns[name] = pa.array([verdict[i] for verdict in verdicts], pa.string())
-        return pa.table({name: columns[name] for name in DECISION_SCHEMA.names})
+        judged = pa.concat_tables(self._judged).sort_by("row")
+        place = np.append(judged["row"].to_numpy(), -1)
+        for start in range(0, len(self._rows), _TOLD_ROWS):
+            rows = self._rows[start : start + _TOLD_ROWS]
+            found = np.searchsorted(place[:-1], rows)
+            told = judged.take(pa.array(found, mask=place[found] != rows))
+            columns = dict(zip(FACTS, self._facts.take(pa.array(rows)).columns, strict=True))
+            columns["stage"] = pa.array([self.name] * len(rows), pa.string())
+            for name, kept in (("verdict", KEPT), ("reason", ""), ("detail", "")):
+                columns[name] = told[name].fill_null(kept)
+            yield pa.table({name: columns[name] for name in DECISION_SCHEMA.names})
 
     def bands(self) -> tuple[pa.Array, U64] | None:
         """(doc_id, band hashes) of the files that are left; None if files were not compared."""
         if self._bands is None:
             return None
-        rows, keys = self._bands
+        rows, keys, keyed = self._bands.docs, self._bands.keys, self._bands.keyed
         left = self._corpus.left[rows]
-        return self._facts["doc_id"].take(pa.array(rows[left])), keys[left]
+        return self._facts["doc_id"].take(pa.array(rows[left])), keys[keyed[left]]
 
-    def _add(self, level: Level, units: Units, found: Iterable[Gone], reason: str) -> None:
+    def _add(self, level: Level, units: Units, found: Iterator[Gone], reason: str) -> None:
         if level == "chunk":
             self._cuts = _cuts(units, found)
             return
-        names = units.names.to_pylist()
-        for unit, survivor, alike in found:
-            verdict = (DROPPED, reason, duplicate_detail(names[survivor], alike))
-            rows = units.docs[units.offsets[unit] : units.offsets[unit + 1]]
+        while gone := list(itertools.islice(found, _TOLD_ROWS)):
+            unit, survivor, alike = zip(*gone, strict=True)
+            names = units.name(np.array(survivor))
+            details = pa.array(map(duplicate_detail, names, alike), pa.string())
+            number = np.array(unit)
+            rows = units.docs[units.pieces(number)]
+            each = np.repeat(np.arange(len(unit)), np.diff(units.offsets)[number])
             self._corpus.left[rows] = False
-            self._judged |= dict.fromkeys(rows.tolist(), verdict)
+            self._judge(rows, [DROPPED] * len(rows), reason, details.take(pa.array(each)))
+
+    def _judge(
+        self, rows: I64, verdicts: Sequence[str], reason: str, details: Iterable[str] | pa.Array
+    ) -> None:
+        columns = [rows, verdicts, [reason] * len(rows), details]
+        self._judged.append(pa.table(columns, schema=_JUDGED))
 
     def _cut(self) -> None:
         """Judge the documents that lose chunks: one that loses all of its text is dropped."""
         corpus, words = self._corpus, self._params.chunk_tokens
         for rows, texts in corpus.texts(np.array(sorted(self._cuts), np.int64)):
-            changed, rests = [], []
-            for row, text in zip(rows.tolist(), texts.to_pylist(), strict=True):
-                rest, detail = cut_text(text, self._cuts[row], words)
-                verdict = DROPPED if rest is None else CHANGED
-                self._judged[row] = (verdict, chunk_dedup.REASON, detail)
-                corpus.left[row] = rest is not None
-                if rest is not None:
-                    changed.append(row)
-                    rests.append(rest)
+            cut = [cut_text(text, self._cuts[row], words)
+                   for row, text in zip(rows.tolist(), texts.to_pylist(), strict=True)]  # fmt: skip
+            corpus.left[rows] = [rest is not None for rest, _ in cut]
+            verdicts = [DROPPED if rest is None else CHANGED for rest, _ in cut]
+            self._judge(rows, verdicts, chunk_dedup.REASON, [detail for _, detail in cut])
+            rests = [rest for rest, _ in cut if rest is not None]
             digests = [content_digest(rest) for rest in rests]
-            corpus.change(np.array(changed, np.int64), pa.array(rests, pa.large_string()), digests)
+            corpus.change(rows[corpus.left[rows]], pa.array(rests, pa.large_string()), digests)
         self._cuts = {}
 
 
@@ -169,7 +186,7 @@ def _cuts(units: Units, found: Iterable[Gone]) -> dict[int, Cut]:
     cuts = {}
     for doc, chunks in gone.items():
         chunks.sort()
-        name = units.names[chunks[0][1]].as_py()
+        [name] = units.name(np.array([chunks[0][1]]))
         cuts[doc] = Cut([number for number, *_ in chunks], name, min(c[2] for c in chunks))
     return cuts
 
@@ -207,7 +224,9 @@ class Earlier:
         both.left = np.concatenate([corpus.left, self._known])
         self.first, self._before = len(units), corpus.facts.num_rows
         joined = file_units(both, self._params, sketch=False)
-        return dataclasses.replace(joined, keys=np.concatenate([units.keys, self._keys]))
+        known = len(units.keys) + np.arange(len(self._keys))
+        return dataclasses.replace(joined, keys=np.concatenate([units.keys, self._keys]),
+                                   keyed=np.concatenate([units.keyed, known]))  # fmt: skip
 
     def fetch(self, corpus: Corpus, units: Units, members: I64) -> None:
         """Lay the texts of these ``members`` down in the corpus' store."""

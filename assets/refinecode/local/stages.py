@@ -75,7 +75,8 @@ def write_decisions(stage: Stage, out: Path) -> None:
     """Fill ``out/decisions``."""
     (out / "decisions").mkdir(parents=True)
     with Parts(out / "decisions", DECISION_SCHEMA, plain=("doc_id", "path", "detail")) as parts:
-        parts.write(stage.decisions())
+        for table in stage.decisions():
+            parts.write(table)
 
 
 def write_changed(corpus: Corpus, out: Path) -> None:

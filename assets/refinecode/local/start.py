@@ -48,15 +48,15 @@ def load_engine() -> None:
             pa.jemalloc_set_decay_ms(_KEPT_MILLISECONDS)
     finally:
         sys.meta_path.remove(finder)
-    release_libraries()
+    release_memory()
 
 
-def release_libraries() -> None:
-    """Take the pages of libraries out of this process; those needed again come back when touched.
+def release_memory() -> None:
+    """Give back freed memory, and take the pages of libraries out of this process.
 
-    They are unchanged parts of files, which the system holds once for all processes; a large page
-    that was touched once stays resident to the end otherwise. Where the system does not say what is
-    mapped (it is Linux that does), nothing happens.
+    The pages are unchanged parts of files, which the system holds once for all processes; a large
+    one that was touched once stays resident to the end otherwise. Those needed again come back when
+    touched. Where the system does not say what is mapped (it is Linux that does), nothing happens.
     """
     unchanged: list[tuple[int, int]] = []
     with contextlib.suppress(FileNotFoundError), open("/proc/self/smaps") as lines:
@@ -71,7 +71,10 @@ def release_libraries() -> None:
                 unchanged.append((library[0], library[1] - library[0]))
     if not unchanged:
         return
-    advise = ctypes.CDLL(None).madvise
+    system = ctypes.CDLL(None)
+    if hasattr(system, "malloc_trim"):  # the allocator of glibc
+        system.malloc_trim(ctypes.c_size_t(0))
+    advise = system.madvise
     advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for start, size in unchanged:
         advise(start, size, mmap.MADV_DONTNEED)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,22 +32,29 @@ class Units:
     """Unit i is made of the pieces ``offsets[i]`` to ``offsets[i + 1]``. Piece p is a part of the
     document in row ``docs[p]``, all of it but for chunks: ``sizes[p]`` bytes from ``starts[p]`` on.
 
-    ``names`` are what decisions call survivors, ``ranks`` their places in the keep rule. ``equal``
-    is the same number for equal contents that may meet. ``keys`` are band hashes, [units, 0] if
-    they were not asked for.
+    Decisions call unit i ``names[named[i]]``. ``ranks`` are places in the keep rule. Where band
+    hashes were asked for, those of unit i are ``keys[keyed[i]]``; otherwise ``equal`` is the same
+    number for equal contents that may meet.
     """
 
     docs: I64
     starts: I64
     sizes: I64
     offsets: I64
-    names: pa.Array
+    names: pa.Array | pa.ChunkedArray
+    named: I64
     ranks: I64
     equal: I64
     keys: U64
+    keyed: I64
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def name(self, units: I64) -> list[str]:
+        """What decisions call these units."""
+        found: list[str] = self.names.take(pa.array(self.named[units])).to_pylist()
+        return found
 
     def pieces(self, units: I64) -> I64:
         """The pieces of these units, unit after unit."""
@@ -56,27 +64,28 @@ class Units:
 
 
 def make_units(corpus: Corpus, params: Dedup, level: Level, sketch: bool) -> Units:
-    """The units of what is left of ``corpus``, with their band hashes if ``sketch``."""
+    """The units of what is left of ``corpus``, with their band hashes if ``sketch``, else with the
+    numbers of their contents."""
     make = {"file": file_units, "repository": _repository_units, "chunk": _chunk_units}[level]
     return make(corpus, params, sketch)
 
 
 def file_units(corpus: Corpus, params: Dedup, sketch: bool) -> Units:
     """Each document that is left, in the order of the rows."""
-    rows = corpus.rows()
-    facts = corpus.facts.take(pa.array(rows))
-    keys = np.empty((len(rows), 0), np.uint64)
+    rows, facts, language = corpus.rows(), corpus.facts, corpus.facts["language"]
+    none, keys, keyed = np.zeros(0, np.int64), np.empty((len(rows), 0), np.uint64), None
     if sketch and corpus.hashes is not None:
-        keys = corpus.hashes[corpus.classes[rows]]
+        keys, keyed = corpus.hashes, corpus.classes[rows]
     elif sketch:
         settings = sketch_params(params)
         made = in_threads(lambda part: band_hashes(part[1], settings), corpus.texts(rows))
         keys = np.concatenate([np.empty((0, params.bands), np.uint64), *made])
     return Units(
         docs=rows, starts=corpus.starts[rows], sizes=corpus.sizes[rows],
-        offsets=np.arange(len(rows) + 1), names=facts["doc_id"], ranks=keep_ranks(facts),
-        equal=_numbered(facts["content_sha256"], facts["language"], params),
-        keys=_apart(keys, facts["language"], params),
+        offsets=np.arange(len(rows) + 1), names=facts["doc_id"], named=rows,
+        ranks=keep_ranks(facts)[rows],
+        equal=none if sketch else _numbered(facts["content_sha256"], language, params)[rows],
+        **_apart(keys, keyed, language.take(pa.array(rows)), params),
     )  # fmt: skip
 
 
@@ -104,7 +113,7 @@ def _repository_units(corpus: Corpus, params: Dedup, sketch: bool) -> Units:
         "doc_id": _smallest(facts["doc_id"], starts),
     })  # fmt: skip
     docs = facts["row"].to_numpy()
-    keys = np.empty((len(starts), 0), np.uint64)
+    none, keys = np.zeros(0, np.int64), np.empty((len(starts), 0), np.uint64)
     if sketch:
         sketcher = Sketcher(sketch_params(params))
         unit_of, done, made = np.repeat(np.arange(len(starts)), np.diff(offsets)), 0, []
@@ -114,9 +123,10 @@ def _repository_units(corpus: Corpus, params: Dedup, sketch: bool) -> Units:
         keys = np.concatenate([*made, sketcher.flush()[1]])
     return Units(
         docs=docs, starts=corpus.starts[docs], sizes=corpus.sizes[docs], offsets=offsets,
-        names=first["unit"], ranks=keep_ranks(best),
-        equal=_numbered(pa.array(whole, pa.string()), first["language"], params),
-        keys=_apart(keys, first["language"], params),
+        names=first["unit"], named=np.arange(len(starts)), ranks=keep_ranks(best),
+        equal=none if sketch else _numbered(pa.array(whole, pa.string()), first["language"],
+                                            params),
+        **_apart(keys, None, first["language"], params),
     )  # fmt: skip
 
 
@@ -148,12 +158,12 @@ def _chunk_units(corpus: Corpus, params: Dedup, sketch: bool) -> Units:
     before = np.cumsum(size) - size
     ranks = np.empty(len(doc), np.int64)
     ranks[np.lexsort((place, keep_ranks(corpus.facts)[doc]))] = place
-    facts = corpus.facts.select(["doc_id", "language"]).take(pa.array(doc))
+    language = corpus.facts["language"].take(pa.array(doc))
     return Units(
         docs=doc, starts=corpus.starts[doc] + before - before[first], sizes=size,
-        offsets=np.arange(len(doc) + 1), names=facts["doc_id"], ranks=ranks,
-        equal=_numbered(pa.array(equal, pa.int64()), facts["language"], params),
-        keys=_apart(np.concatenate(keys), facts["language"], params),
+        offsets=np.arange(len(doc) + 1), names=corpus.facts["doc_id"], named=doc, ranks=ranks,
+        equal=_numbered(pa.array(equal, pa.int64()), language, params),
+        **_apart(np.concatenate(keys), None, language, params),
     )  # fmt: skip
 
 
@@ -172,9 +182,12 @@ def _numbered(content: pa.Array, language: pa.Array, params: Dedup) -> I64:
     return codes
 
 
-def _apart(keys: U64, language: pa.Array, params: Dedup) -> U64:
-    """With ``across: language`` hashes of one language never are those of another."""
-    return keys ^ salts(language)[:, None] if params.across == "language" else keys
+def _apart(keys: U64, keyed: I64 | None, language: pa.Array, params: Dedup) -> dict[str, Any]:
+    """Band hashes of units in these languages, ``keys[keyed]`` or ``keys``; with ``across:
+    language`` those of one language never are those of another."""
+    if params.across == "language":
+        keys, keyed = (keys if keyed is None else keys[keyed]) ^ salts(language)[:, None], None
+    return {"keys": keys, "keyed": np.arange(len(keys)) if keyed is None else keyed}
 
 
 def _largest(column: pa.ChunkedArray, starts: I64) -> pa.Array:

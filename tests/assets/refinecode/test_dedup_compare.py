@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,37 @@ def test_what_fails_with_the_hub_of_a_large_bucket_has_hubs_of_its_own() -> None
     assert np.array_equal(found, first[kind])
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="memory as Linux tells it")
+def test_a_large_cluster_is_not_held_while_it_is_compared() -> None:
+    """Every second set is like the first; 2.5 M hashes are read, a few times over."""
+    draw = np.random.default_rng(0)
+    store = compare.NumberStore(np.uint64)
+    base, others = np.sort(draw.integers(0, 1 << 60, (2, 1 << 14), dtype=np.uint64), 1)
+    members = 150
+    for i in range(members):
+        store.add(np.sort(draw.permutation(others if i % 2 else base)[i:]))
+    offsets, hashes = store.read()
+    calls = []
+
+    def let_go() -> None:
+        calls.append(_resident("Rss"))
+        store.let_go()
+        calls.append(_resident("Rss"))
+
+    keys, none = np.full((members, 1), 5, np.uint64), np.zeros((members, 0), np.uint32)
+    found = compare.verified_groups(keys, offsets, hashes, none, 0.9, let_go)
+    store.close()
+    assert found.tolist() == [i % 2 for i in range(members)]
+    before, after = np.array(calls[::2]), np.array(calls[1::2])
+    assert len(before) >= 2 and np.all(before - after > 4 << 10)
+
+
+def _resident(kind: str) -> int:
+    """kB of memory that this process holds."""
+    status = Path("/proc/self/smaps_rollup").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(kind))
+
+
 def _rows(texts: list[tuple[int, str, bool]], batch: int) -> Any:
     table = pa.table({
         "component": pa.array([c for c, _, _ in texts], pa.int64()),
@@ -78,7 +110,7 @@ def _rows(texts: list[tuple[int, str, bool]], batch: int) -> Any:
 def test_members_stream_past_the_survivor(
     monkeypatch: pytest.MonkeyPatch, verify: Any, batch: int
 ) -> None:
-    monkeypatch.setattr(compare, "_HELD_HASHES", 300 if batch == 3 else 1 << 20)  # spill to a file
+    monkeypatch.setattr(compare, "_HELD_BYTES", 2400 if batch == 3 else 8 << 20)  # spill to a file
     base = words(0, 120)
     near = [*base[:119], "other"]
     texts = [(1, " ".join(base), True), (1, " ".join(near), False), (1, "+ -", False),

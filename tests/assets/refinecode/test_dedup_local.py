@@ -174,7 +174,7 @@ def test_a_process_that_only_deduplicates_starts_without_pandas() -> None:
 def test_pages_of_libraries_are_let_go_and_come_back() -> None:
     program = (
         "import re; from assets.refinecode.local import start\n"
-        "release, start.release_libraries = start.release_libraries, lambda: None\n"
+        "release, start.release_memory = start.release_memory, lambda: None\n"
         "def of_files(): return int(re.search(r'RssFile:\\s+(\\d+)', "
         "open('/proc/self/status').read())[1])\n"
         "start.load_engine(); before = of_files(); release(); after = of_files()\n"
