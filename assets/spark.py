@@ -91,7 +91,8 @@ def spark_session(
     if master.startswith("local"):
         settings |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
     if first:
-        settings |= _scratch_settings(quick=master.startswith("local"))
+        settings |= _scratch_settings()
+        settings[_JVM_OPTIONS] += _java_options(master)
         if extra and _JVM_OPTIONS in extra:
             extra = {**extra, _JVM_OPTIONS: f"{settings[_JVM_OPTIONS]} {extra[_JVM_OPTIONS]}"}
     builder = SparkSession.builder.master(master)
@@ -206,11 +207,8 @@ def _cache_folder() -> Path:
     return folder
 
 
-def _scratch_settings(quick: bool) -> dict[str, str]:
-    """Warehouse, Derby and logging inside a temporary folder that goes with the process.
-
-    ``quick`` leaves out the JVM's second compiler: a run of minutes ends before its code pays.
-    """
+def _scratch_settings() -> dict[str, str]:
+    """Warehouse, Derby and logging inside a temporary folder that goes with the process."""
     folder = Path(tempfile.mkdtemp(prefix="open-cookbook-spark-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     logging_file = folder / "log4j2.properties"
@@ -227,9 +225,19 @@ def _scratch_settings(quick: bool) -> dict[str, str]:
         "logger.repl.level = error\n"
     )
     options = f"-Dlog4j2.configurationFile={logging_file} -Dderby.system.home={folder}"
-    if quick:
-        options += " -XX:TieredStopAtLevel=1"
     return {"spark.sql.warehouse.dir": (folder / "warehouse").as_uri(), _JVM_OPTIONS: options}
+
+
+def _java_options(master: str) -> str:
+    """What a local master runs better with.
+
+    A run of minutes ends before the code of the JVM's second compiler pays. With few threads the
+    serial collector takes the least CPU time, and a heap that grows with what is held; others grow
+    it with what is thrown away.
+    """
+    quick = " -XX:TieredStopAtLevel=1" if master.startswith("local") else ""
+    small = " -XX:+UseSerialGC" if re.fullmatch(r"local(\[[1-4]\])?", master) else ""
+    return quick + small
 
 
 def _python_path() -> str:
