@@ -26,11 +26,16 @@ if TYPE_CHECKING:
     from evaluation.sandbox.pool import Sandbox
 
 Dataset = Literal["humaneval", "mbpp"]
-_FORMAT = "1"
+_FORMAT = "2"
 # EvalPlus gives each input at least a second of the wall clock; here it is processor time. The
 # heaviest canonical solutions take several seconds in all.
-LIMITS = Limits(cpu_seconds=60, input_cpu_seconds=3, memory_bytes=2 * 1024**3)
-_LARGE = Limits(cpu_seconds=300, input_cpu_seconds=60, memory_bytes=4 * 1024**3)
+_TEXT_BYTES = 4096
+LIMITS = Limits(
+    cpu_seconds=60, input_cpu_seconds=3, memory_bytes=2 * 1024**3, text_bytes=_TEXT_BYTES
+)
+_LARGE = Limits(
+    cpu_seconds=300, input_cpu_seconds=60, memory_bytes=4 * 1024**3, text_bytes=_TEXT_BYTES
+)
 # single inputs of these take the canonical solution many seconds and hundreds of megabytes
 _LARGE_TASKS = ("Mbpp/255",)
 

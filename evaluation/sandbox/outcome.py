@@ -39,7 +39,8 @@ class Limits:
     memory_bytes: memory of the whole process tree, scratch folder included, where the level has a
         cgroup or a watcher; for Python and compiled programs the address space of each process too.
     output_bytes: how much of stdout is kept; the rest is drained up to 8 MiB, then the program is
-        killed. value_bytes: an encoded value longer than this travels as its digest only.
+        killed. value_bytes: an encoded value longer than this travels as its digest only, and so
+        does a text longer than text_bytes: it is equal to another or not, nobody looks into it.
     file_bytes: largest single file. scratch_bytes: the whole scratch folder.
     processes: processes and threads that may live at once.
     """
@@ -50,6 +51,7 @@ class Limits:
     memory_bytes: int = 1024**3
     output_bytes: int = 64 * 1024
     value_bytes: int = 64 * 1024**2
+    text_bytes: int = 64 * 1024**2
     file_bytes: int = 16 * 1024**2
     scratch_bytes: int = 64 * 1024**2
     processes: int = 16

@@ -135,7 +135,8 @@ def _calls(header: dict[str, Any], parts: list[bytes]) -> None:
     read, write, leave = os.read, os.write, os._exit
     encode = partial(wire.encode, numbers_of_numpy=b"numpy" in parts[0])
     clock, last = time.monotonic, [time.monotonic()]
-    arm, seconds, room = signal.setitimer, header["input_cpu_seconds"], header["value_bytes"]
+    arm, seconds = signal.setitimer, header["input_cpu_seconds"]
+    room, text_room = header["value_bytes"], header["text_bytes"]
 
     def send(status: bytes, data: bytes, keep: bytearray | None = None) -> None:
         frame = status + struct.pack(">I", len(data)) + data
@@ -153,9 +154,10 @@ def _calls(header: dict[str, Any], parts: list[bytes]) -> None:
     def call(function: Any, args: Any, kwargs: Any, keep: bytearray | None = None) -> None:
         arm(signal.ITIMER_PROF, seconds)
         try:
-            data, status = encode(function(*args, **kwargs)), VALUE
-            if len(data) > room:  # such values are equal or not; nobody looks into them
-                data = wire.digest(data)
+            value, status = function(*args, **kwargs), VALUE
+            data = encode(value)
+            if len(data) > (text_room if type(value) is str else room):
+                data = wire.digest(data)  # it is equal or not; nobody looks into it
         except BaseException as error:  # noqa: BLE001 - SystemExit and the like are no answer
             data, status = encode(_name_and_text(error)), RAISED
         arm(signal.ITIMER_PROF, 0)

@@ -355,6 +355,7 @@ class Worker:
             "parts": [len(part) for part in parts],
             "input_cpu_seconds": limits.input_cpu_seconds,
             "value_bytes": limits.value_bytes,
+            "text_bytes": limits.text_bytes,
         }
         reading, writing = os.pipe()
         try:

@@ -98,6 +98,29 @@ def test_calls_return_data(sandbox: Sandbox) -> None:
     assert (broken.status, broken.error) == ("error", "ZeroDivisionError: division by zero")
 
 
+def test_a_long_text_travels_as_its_digest(sandbox: Sandbox) -> None:
+    limits = Limits(text_bytes=100)
+    source = "def f(n): return 'ab' * n if n < 90 else ['a'] * n"
+    told = sandbox.run(Calls(source, "f", [(10,), (80,), (99,)], limits)).outputs
+    assert told[0].value == "ab" * 10 and told[2].value == ["a"] * 99
+    assert len(told[1].data) < 50 and told[1].value != "ab" * 80
+    expected = [output.data for output in told]
+
+    def passes(program: str) -> bool:
+        inputs = [(10,), (80,), (99,)]
+        job = Pairs(program, "f", inputs, expected, Compare(0.0), encoded=True, limits=limits)
+        outcome = sandbox.run(job)
+        assert outcome.passed or outcome.status == "wrong", outcome
+        return outcome.passed
+
+    assert passes(source)
+    assert not passes(source.replace("'ab' * n", "'ab' * n + 'c' * (n > 50)"))
+    assert not passes(source.replace("'ab' * n", "'ab' if n == 80 else 'ab' * n"))
+    assert not passes("import hashlib\n" + source.replace(
+        "'ab' * n", "b'\\0sha256' + hashlib.sha256(b'a').digest() if n == 80 else 'ab' * n"
+    ))  # fmt: skip
+
+
 def test_one_call_past_its_limit_fails_the_rest_goes_on_elsewhere(sandbox: Sandbox) -> None:
     source = "def f(x):\n    while x: pass\n    return x"
     job = Pairs(source, "f", [(0,), (0,), (1,)], [0, 0, 1], checkpoint=2, limits=QUICK)
