@@ -14,6 +14,7 @@ from evaluation.benchmarks.data import DataFile, Hub
 from evaluation.benchmarks.generative import Task
 from evaluation.benchmarks.translated import (
     TranslatedBenchmark,
+    go_program,
     lacking_library,
     lacking_toolchain,
     language_check,
@@ -21,6 +22,7 @@ from evaluation.benchmarks.translated import (
 )
 from evaluation.sandbox import Job
 
+_GO_SETUP = 'package main\nimport (\n"testing"\n"github.com/stretchr/testify/assert"\n)\n'
 _FIELDS = ("task_id", "prompt", "canonical_solution", "test", "declaration", "example_test")
 #: Language: name in the files, sha256 of the file, digest of its rows on the hub.
 _FILES = {
@@ -107,16 +109,21 @@ class HumanEvalX(TranslatedBenchmark):
 
     def checks(self, task: Task, source: str) -> Sequence[Job]:
         test = task.data["test"]
-        if self.language == "go":  # the imports of the tests stand in a field of their own
-            source = f"{task.data['test_setup']}\n{source}"
+        if self.language == "go":  # imports stand in fields of their own, which a copy may lack
+            source = go_program(_go_setup(task), task.data.get("import") or "", source, test)
         return [language_check(self.language, source + "\n", test, self.limits)]
 
     def unavailable(self, task: Task) -> str | None:
-        parts = (task.prompt, task.data.get("test_setup") or "", task.data["test"])
+        setup = _go_setup(task) if self.language == "go" else ""
+        parts = (task.prompt, setup, task.data["test"])
         return lacking_library(self.language, "".join(parts))
 
     def canonical(self, task: Task) -> str | None:
         return str(task.prompt + task.data["canonical_solution"])
+
+
+def _go_setup(task: Task) -> str:
+    return task.data.get("test_setup") or _GO_SETUP
 
 
 BENCHMARKS = tuple(HumanEvalX(language) for language in _FILES)

@@ -113,10 +113,7 @@ def _compile(worker: Worker, tools: Toolchain, source: bytes, given: _Files) -> 
     key = f"{worker.level} {digest.hexdigest()}"
     if (known := _CACHE.get(key)) is not None:
         return known
-    command = tools.command(language.compile)
-    header, parts = _request(language, command, files, b"", collect=True)
-    room = COMPILE_LIMITS.scratch_bytes
-    data, answer = worker.converse("native", header, parts, COMPILE_LIMITS, room)
+    data, answer = _run_compiler(worker, tools, files | _library_cache(worker, tools), "made")
     status, good = _ending(answer, COMPILE_LIMITS)
     if not good:
         told = (answer["stderr"] + answer["stdout"])[-2000:]
@@ -132,6 +129,30 @@ def _compile(worker: Worker, tools: Toolchain, source: bytes, given: _Files) -> 
         compiled = _Compiled(_made(data), None)
     _CACHE.put(key, compiled)
     return compiled
+
+
+def _run_compiler(
+    worker: Worker, tools: Toolchain, files: _Files, collect: str
+) -> tuple[bytes, dict[str, Any]]:
+    """(the files that the compiler made, as frames of the runner; how it ended)"""
+    command = tools.command(tools.language.compile)
+    header, parts = _request(tools.language, command, files, b"", collect)
+    return worker.converse("native", header, parts, COMPILE_LIMITS, COMPILE_LIMITS.scratch_bytes)
+
+
+def _library_cache(worker: Worker, tools: Toolchain) -> _Files:
+    """What a compiler keeps of the libraries that programs use, from a program of ours alone; empty
+    where it keeps nothing, or the libraries are not there."""
+    language = tools.language
+    if not language.warm_up:
+        return {}
+    key = f"{worker.level} {language.name} {tools.version}"
+    with _WARMING:
+        if key not in _WARM:
+            files = {language.file: (language.warm_up.encode(), False)}
+            data, answer = _run_compiler(worker, tools, files, "caches")
+            _WARM[key] = _made(data) if _ending(answer, COMPILE_LIMITS)[1] else {}
+        return _WARM[key]
 
 
 def _made(data: bytes) -> _Files:
@@ -161,12 +182,12 @@ def _run(
     if not language.address_space:
         limits = replace(limits, processes=max(limits.processes, _RUNTIME_PROCESSES))
     command = [*tools.command(language.run), *arguments]
-    header, parts = _request(language, command, files, stdin, collect=False)
+    header, parts = _request(language, command, files, stdin)
     return worker.command(header, parts, limits)
 
 
 def _request(
-    language: Language, command: list[str], files: _Files, stdin: bytes, *, collect: bool
+    language: Language, command: list[str], files: _Files, stdin: bytes, collect: str = ""
 ) -> tuple[dict[str, Any], list[bytes]]:
     parts = [stdin]
     listed = {}
@@ -228,3 +249,5 @@ class _Cache:
 
 
 _CACHE = _Cache(_CACHE_BYTES)
+_WARM: dict[str, _Files] = {}
+_WARMING = threading.Lock()

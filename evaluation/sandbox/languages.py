@@ -20,6 +20,10 @@ from evaluation.sandbox.proofs import HEX
 _ALTERNATIVES = Path("/etc/alternatives")  # where Debian's /usr/bin/java and the like point to
 _PROBE_SECONDS = 60
 _SMALL_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_TESTIFY = """package main
+import ("testing"; "github.com/stretchr/testify/assert")
+func TestNothing(t *testing.T) { assert.True(t, true) }
+"""
 _GROOVY = "/usr/share/groovy/lib/*"
 
 
@@ -32,6 +36,8 @@ class Language:
     must succeed for the toolchain to count as present, with what to do otherwise in `hint`.
     address_space: whether a limit on it makes sense (not for runtimes that reserve gigabytes).
     environment: variables that compiler and program need beyond the sandbox's own.
+    warm_up: a program that uses the libraries which take long to compile; what the compiler keeps
+    of them in hidden folders is there when others are compiled.
     """
 
     name: str
@@ -44,6 +50,7 @@ class Language:
     hint: str = ""
     address_space: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
+    warm_up: str = ""
 
 
 LANGUAGES: dict[str, Language] = {
@@ -145,6 +152,7 @@ LANGUAGES: dict[str, Language] = {
                 "GOFLAGS": "-vet=off",
                 "CGO_ENABLED": "0",
             },
+            warm_up=_TESTIFY,
         ),
         Language(
             "groovy",

@@ -257,16 +257,21 @@ def _command(header: dict[str, Any]) -> None:
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     if code == 0:
-        _send_files(set(header["files"]))
+        _send_files(set(header["files"]), caches=collect == "caches")
     os._exit(code if code >= 0 else 128 - code)
 
 
-def _send_files(given: set[str]) -> None:
-    """Send every regular file of the working folder that was not given: name, mode, bytes."""
+def _send_files(given: set[str], *, caches: bool) -> None:
+    """Send the regular files of the working folder that were not given: name, mode, bytes.
+
+    caches: those in hidden folders, where compilers keep what they may use again; else the others.
+    """
     os.set_blocking(DATA_FD, True)
     for path in sorted(Path().rglob("*")):
         name = str(path)
         if path.is_symlink() or not path.is_file() or name in given:
+            continue
+        if (path.parts[0][0] == ".") != caches:
             continue
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW)
         with open(descriptor, "rb") as file:

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from evaluation.benchmarks import translated
-from evaluation.benchmarks.translated import lacking_library, language_check
+from evaluation.benchmarks.translated import (
+    fitted,
+    go_imports,
+    go_program,
+    lacking_library,
+    language_check,
+)
 from evaluation.sandbox import LanguageTest, Limits
 
 
@@ -29,3 +35,42 @@ def test_scala_starts_the_object_that_is_there(name: str) -> None:
     job = language_check("scala", source, test, Limits())
     assert isinstance(job, LanguageTest)
     assert (job.source, job.test) == ("object Problem {\n", "assert(Problem.f(1) == 2)\n}\n")
+
+
+GO_SETUP = 'package main\n\nimport (\n    "testing"\n    "math"\n)\n'
+GO_TEST = "func TestF(t *testing.T) { if math.Abs(F()) > 1 { t.Fail() } }\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "offered", "expected"),
+    [
+        # what the tests import is not imported again
+        ('import (\n"math" // for Pi\n)\n', "", {"math"}),
+        # an import of the prompt that the program does not use; one that it uses without saying so
+        ('import "sort"\n', 'import "sort"\n', {"math"}),
+        ("// strings.Fields\n", "", {"math"}),
+        ('func f() { _ = strings.Fields("") }\n', "", {"math", "strings"}),
+        # an unused one of its own is its own mistake
+        ('package main\nimport str "strings"\nimport "os"\n', "", {"math", 'str "strings"', "os"}),
+        ("func f() { _ = rand.Intn(3) }\n", "", {"math", "math/rand"}),
+    ],
+)
+def test_go_imports_are_merged(source: str, offered: str, expected: set[str]) -> None:
+    program = go_program(GO_SETUP, offered, source + "func F() float64 { return 0 }\n", GO_TEST)
+    found = go_imports(program)
+    specs = {spec if " " in spec else f'"{spec}"' for spec in expected} | {'"testing"'}
+    assert set(found) == specs and program.count("package main") == 1
+    assert all(program.count(spec) == 1 for spec in specs)
+
+
+def test_a_go_answer_keeps_the_imports_that_the_prompt_lacks() -> None:
+    prompt = 'import (\n    "math"\n)\n\n// F is right.\nfunc F(n int) int {\n'
+    answer = (
+        'Here:\n```go\npackage main\n\nimport (\n    "math"\n    "sort"\n)\n\nvar known = 3\n\n'
+        "func F(n int) int {\n    return n\n}\n```\n"
+    )
+    raw, sanitised = fitted(prompt, answer, "go", ["\nfunc "])
+    assert go_imports(sanitised) == ['"math"', '"sort"'] and go_imports(raw) == ['"math"']
+    assert sanitised.count("import") == 2 and "package" not in sanitised
+    assert sanitised.index("import") < sanitised.index("known") < sanitised.index("func F")
+    assert sanitised.rstrip().endswith("return n\n}")
