@@ -47,11 +47,11 @@ _TITLES = {
     "swift": "Swift", "ts": "TypeScript",
 }  # fmt: skip
 
-#: Library: language, what names it in a program, where Debian puts it, what to do without it.
+#: Library: language, a pattern that names it in a program, where Debian puts it, what to do without it.
 _LIBRARIES = {
     "Boost": ("cpp", "<boost/", "/usr/include/boost", "install libboost-dev"),
     "OpenSSL": ("cpp", "<openssl/", "", "programs here are not linked with it"),
-    "the crate rand": ("rs", "rand::thread_rng(", "", "programs here have no crates"),
+    "the crate rand": ("rs", r"\brand::(thread_rng|random)\b", "", "programs here have no crates"),
     "testify": (
         "go",
         '"github.com/stretchr/testify/',
@@ -93,7 +93,7 @@ def lacking_toolchain(language: str) -> str | None:
 def lacking_library(language: str, text: str) -> str | None:
     """Why a task cannot be checked here: a library that its own text or tests name is absent."""
     for library, (of, mark, place, how) in _LIBRARIES.items():
-        if language == of and mark in text and not (place and Path(place).exists()):
+        if language == of and re.search(mark, text) and not (place and Path(place).exists()):
             return f"needs {library}: {how}"
     return None
 

@@ -92,8 +92,8 @@ CANONICAL = (
     "mceval_completion-py",
     "mdeval-py",
 )
-#: Solutions (not their tasks) that need a package of npm's.
-LACKING = {"JavaScript/162"}
+#: Solutions (not their tasks) that need a package of npm's or a crate.
+LACKING = {"JavaScript/162", "Rust/91", "Rust/162"}
 
 
 @pytest.mark.slow
