@@ -47,7 +47,7 @@ _TITLES = {
     "swift": "Swift", "ts": "TypeScript",
 }  # fmt: skip
 
-#: Library: language, a pattern that names it in a program, where Debian puts it, what to do without it.
+#: Library: language, a pattern that a program with it has, where Debian puts it, what to do.
 _LIBRARIES = {
     "Boost": ("cpp", "<boost/", "/usr/include/boost", "install libboost-dev"),
     "OpenSSL": ("cpp", "<openssl/", "", "programs here are not linked with it"),
