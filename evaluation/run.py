@@ -264,7 +264,12 @@ class Run:
         }
         text = json.dumps(summary, indent=2, sort_keys=True) + "\n"
         schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in _COLUMNS.items()])
-        rows = [row | {"model": self.model, "model_digest": self.digest} for row in self.rows]
+        # half of a surrogate pair, which a model may write, is no text for a file
+        rows = [
+            {name: _whole_text(value) for name, value in row.items()}
+            | {"model": self.model, "model_digest": self.digest}
+            for row in self.rows
+        ]
         unfinished = out / ".results.parquet"
         parquet.write_table(
             pa.Table.from_pylist(
@@ -274,7 +279,7 @@ class Run:
             compression="zstd",
         )
         unfinished.replace(out / "results.parquet")
-        page = render(self.model, self.scores, self.rows, self.tables, list(lines.values()))
+        page = render(self.model, self.scores, rows, self.tables, list(lines.values()))
         _replace(out / "report.html", page)
         _replace(out / "summary.json", text)
 
@@ -376,6 +381,10 @@ def _alone(out: Path) -> Iterator[None]:
                 f"{out}: another run is writing there; wait for it or choose another folder"
             ) from error
         yield
+
+
+def _whole_text(value: Any) -> Any:
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _replace(path: Path, text: str) -> None:

@@ -135,31 +135,35 @@ class CruxEvalInput(CruxEval):
         return f"f({task.data['input']})"
 
 
+_UNREADABLE = (SyntaxError, ValueError, IndexError, MemoryError, RecursionError)
+
+
 def _right_of_equals(text: str) -> str:
     """The right side of the comparison in `assert f(...) == ...`."""
     try:
         statement = ast.parse(text.strip()).body[0]
-    except (SyntaxError, ValueError, IndexError, MemoryError, RecursionError):
+        if isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Compare):
+            return ast.unparse(statement.test.comparators[-1])
+    except _UNREADABLE:
         return text.rpartition("==")[2].strip()
-    if isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Compare):
-        return ast.unparse(statement.test.comparators[-1])
     return text
 
 
 def _call(text: str) -> str:
     """The call `f(...)` that an answer makes: of its assert, or all of it; one line, or nothing."""
-    text = text.strip()
     try:
-        statement = ast.parse(text).body[0]
-    except (SyntaxError, ValueError, IndexError, MemoryError, RecursionError):
+        statement = ast.parse(text.strip()).body[0]
+        node = statement.test if isinstance(statement, ast.Assert) else None
+        if isinstance(node, ast.Compare):
+            return ast.unparse(node.left)
+        value = statement.value if isinstance(statement, ast.Expr) else None
+        if value is None:
+            return "None"
+        called = value.func if isinstance(value, ast.Call) else None
+        whole = isinstance(called, ast.Name) and called.id == "f"
+        return ast.unparse(value) if whole else f"f({ast.unparse(value)})"
+    except _UNREADABLE:  # nested too deep, or with numbers of too many digits, among others
         return "None"
-    node = statement.test if isinstance(statement, ast.Assert) else None
-    if isinstance(node, ast.Compare):
-        return ast.unparse(node.left)
-    value = statement.value if isinstance(statement, ast.Expr) else None
-    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "f":
-        return ast.unparse(value)
-    return f"f({ast.unparse(value)})" if value is not None else "None"
 
 
 BENCHMARKS = (CruxEvalInput(), CruxEvalOutput())

@@ -45,7 +45,13 @@ class LiveCodeBench(GenerativeBenchmark):
 
     name = "livecodebench"
     description = "contest problems by date (--since, --until); executed tests"
-    limits = Limits(cpu_seconds=60.0, input_cpu_seconds=6.0)
+    # inputs and what is printed lie in files of the program's
+    limits = Limits(
+        cpu_seconds=60.0,
+        input_cpu_seconds=6.0,
+        file_bytes=64 * 1024**2,
+        scratch_bytes=192 * 1024**2,
+    )
 
     def missing(self, heldout: Path | None = None) -> str | None:
         return DATA.missing()

@@ -24,24 +24,39 @@ _numbers = itertools.count(1)
 
 
 class Group:
-    """One group: a folder per controller (version 1) or one folder for both (version 2)."""
+    """One group: a folder per controller (version 1) or one folder for all (version 2)."""
 
     def __init__(self) -> None:
         parents = _parents()
         if parents is None:
             raise OSError(2, lacking())
-        _sweep(set(parents))
+        times = _time_parent()
+        _sweep({*parents, *([times] if times else [])})
         name = f"{_PREFIX}{os.getpid()}-{next(_numbers)}"
         self._memory, self._pids = (parent / name for parent in parents)
+        self._times = times / name if times else None
+        self._folders = {self._memory, self._pids, *([self._times] if self._times else [])}
         self._set: Limits | None = None
         self._kills = 0
-        for folder in {self._memory, self._pids}:
+        for folder in self._folders:
             folder.mkdir()
 
     def add(self, pid: int) -> None:
         """Move a process, and so all it starts later, into the group."""
-        for folder in {self._memory, self._pids}:
+        for folder in self._folders:
             (folder / "cgroup.procs").write_text(str(pid))
+
+    def cpu_seconds(self) -> float | None:
+        """CPU time of all that ever ran in the group, orphans that nobody waited for included; None
+        where no controller counts it."""
+        if self._times is None:
+            return None
+        with contextlib.suppress(OSError):
+            return int((self._times / "cpuacct.usage").read_text()) / 1e9
+        with contextlib.suppress(OSError):
+            lines = (self._times / "cpu.stat").read_text().splitlines()
+            return next(int(line.split()[1]) / 1e6 for line in lines if "usage_usec" in line)
+        return None
 
     def limit(self, limits: Limits) -> None:
         """Put limits in force; cheap when they are in force already."""
@@ -75,7 +90,7 @@ class Group:
     def remove(self) -> None:
         """Remove the group once its last process has ended. Raises OSError if that fails."""
         deadline = time.monotonic() + _REMOVE_SECONDS
-        for folder in {self._memory, self._pids}:
+        for folder in self._folders:
             while folder.exists():
                 try:
                     folder.rmdir()
@@ -120,22 +135,7 @@ def version() -> str:
 @cache
 def _parents() -> tuple[Path, Path] | None:
     """Folders below which groups can be made, for memory and for pids."""
-    own: dict[str, str] = {}
-    mounts: dict[str, Path] = {}
-    try:
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            for name in controllers.split(","):
-                own[name] = path
-        for line in Path("/proc/self/mounts").read_text().splitlines():
-            _, place, kind, options, *_ = line.split(" ")
-            if kind == "cgroup2":
-                mounts[""] = Path(place)
-            elif kind == "cgroup":
-                for name in options.split(","):
-                    mounts[name] = Path(place)
-    except OSError:
-        return None
+    own, mounts = _hierarchies()
     if "memory" in mounts and "pids" in mounts and "memory" in own and "pids" in own:
         found = tuple(_below(mounts[name], own[name]) for name in ("memory", "pids"))
         if all(_usable(folder) for folder in found):
@@ -150,6 +150,38 @@ def _parents() -> tuple[Path, Path] | None:
                 if {"memory", "pids"} <= set(given) and _usable(folder):
                     return (folder, folder)
     return None
+
+
+@cache
+def _time_parent() -> Path | None:
+    """The folder below which groups count CPU time; version 2 counts it in every group."""
+    parents = _parents()
+    if parents is not None and parents[0] == parents[1]:
+        return parents[0]
+    own, mounts = _hierarchies()
+    if "cpuacct" not in own or "cpuacct" not in mounts:
+        return None
+    folder = _below(mounts["cpuacct"], own["cpuacct"])
+    return folder if _usable(folder) else None
+
+
+def _hierarchies() -> tuple[dict[str, str], dict[str, Path]]:
+    """By controller ("" for version 2): the group of this process, and where it is mounted."""
+    own: dict[str, str] = {}
+    mounts: dict[str, Path] = {}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            for name in controllers.split(","):
+                own[name] = path
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            _, place, kind, options, *_ = line.split(" ")
+            if kind == "cgroup2":
+                mounts[""] = Path(place)
+            elif kind == "cgroup":
+                for name in options.split(","):
+                    mounts[name] = Path(place)
+    return own, mounts
 
 
 def _below(mount: Path, path: str) -> Path:

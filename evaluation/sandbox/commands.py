@@ -33,6 +33,7 @@ COMPILE_LIMITS = Limits(
 )
 _RUNTIME_PROCESSES = 64  # threads that virtual machines start before the program does
 _CACHE_BYTES = 256 * 1024**2
+_PROGRAM_BYTES = 32 * 1024**2  # it lies in the program's scratch folder
 _ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "LANG": "C.UTF-8",
@@ -127,6 +128,10 @@ def _compile(worker: Worker, tools: Toolchain, source: bytes, given: _Files) -> 
         compiled = _Compiled({}, failed)
     else:
         compiled = _Compiled(_made(data), None)
+        if _Cache.size(compiled) > _PROGRAM_BYTES:
+            told = f"the compiled program has more than {_PROGRAM_BYTES} bytes"
+            failed = worker.outcome(answer, COMPILE_LIMITS, False, "compile_error", error=told)
+            compiled = _Compiled({}, failed)
     _CACHE.put(key, compiled)
     return compiled
 
@@ -237,14 +242,16 @@ class _Cache:
 
     def put(self, key: str, compiled: _Compiled) -> None:
         with self._lock:
+            if key in self._found:  # another worker compiled it at the same time
+                return
             self._found[key] = compiled
-            self._held += self._size(compiled)
+            self._held += self.size(compiled)
             while self._held > self._room:
                 _, oldest = self._found.popitem(last=False)
-                self._held -= self._size(oldest)
+                self._held -= self.size(oldest)
 
     @staticmethod
-    def _size(compiled: _Compiled) -> int:
+    def size(compiled: _Compiled) -> int:
         return 1024 + sum(len(content) for content, _ in compiled.files.values())
 
 

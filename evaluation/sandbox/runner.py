@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import json
 import linecache
 import marshal
 import os
 import random
+import re
 import resource
 import signal
 import struct
@@ -42,6 +42,7 @@ _NOBODY = 65534
 _FILE_NAME = "<program>"
 #: The name under which a test finds what it calls after each assert that held.
 ASSERT_HELD = "_assert_held"
+_IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([\w.]+)|import[ \t]+([^\n;#]+))", re.M)
 _own_modules: list[str] = []  # of this project: programs do not find them
 _FLUSH_BYTES = 32 * 1024
 _FLUSH_SECONDS = 0.2
@@ -133,7 +134,7 @@ def prepare_interpreter(config: dict[str, Any], *, isolated: bool) -> None:
 def _calls(header: dict[str, Any], parts: list[bytes]) -> None:
     """Modes `calls` and `remote`."""
     read, write, leave = os.read, os.write, os._exit
-    encode = partial(wire.encode, numbers_of_numpy=b"numpy" in parts[0])
+    encode = partial(wire.encode, numbers_of_numpy=_may_use_numpy(parts[0]))
     clock, last = time.monotonic, [time.monotonic()]
     arm, seconds = signal.setitimer, header["input_cpu_seconds"]
     room, text_room = header["value_bytes"], header["text_bytes"]
@@ -208,7 +209,8 @@ def _read_frame(read: Callable[[int, int], bytes]) -> bytes:
 def _program(source: str, test: bytes, result_expression: str | None) -> None:
     """Mode `program`. Never returns."""
     # bound before the program runs, so that patched modules do not reach the report
-    read, write, leave, encode = os.read, os.write, os._exit, json.dumps
+    read, write, leave, run, evaluate = os.read, os.write, os._exit, exec, eval
+    encode, join = _encoder(), "".join
     counted = [0]
     tests = marshal.loads(test) if test else None
     module = _fresh_module(source)
@@ -219,16 +221,16 @@ def _program(source: str, test: bytes, result_expression: str | None) -> None:
     report: dict[str, Any]
     try:
         code = compile(source, _FILE_NAME, "exec", dont_inherit=True)
-        exec(code, module.__dict__)
+        run(code, module.__dict__)
         if tests is not None:
             module.__dict__[ASSERT_HELD] = held
-            exec(tests, module.__dict__)
-        value = eval(result_expression, module.__dict__) if result_expression else None  # noqa: S307
+            run(tests, module.__dict__)
+        value = evaluate(result_expression, module.__dict__) if result_expression else None
         report = {"ended": True, "result": value, "asserts": counted[0]}
-        text = encode(report)
+        text = join(encode(report, 0))
     except BaseException as error:  # noqa: BLE001 - SystemExit and the like end a program too
         report = {"ended": False, "error": _describe(error)}
-        text = encode(report)
+        text = join(encode(report, 0))
     with contextlib.suppress(BaseException):  # a program may have closed or replaced its streams
         sys.stdout.flush()
         sys.stderr.flush()
@@ -236,6 +238,29 @@ def _program(source: str, test: bytes, result_expression: str | None) -> None:
     while data:
         data = data[write(VERDICT_FD, data) :]
     leave(0)
+
+
+def _encoder() -> Callable[[Any, int], Any]:
+    """JSON in pieces, by compiled code alone: no method of a class that a program may change."""
+    from json import encoder
+
+    def refuse(value: Any) -> Any:
+        raise TypeError("no value of JSON")
+
+    made: Callable[[Any, int], Any] = encoder.c_make_encoder(  # type: ignore[attr-defined]
+        None, refuse, encoder.c_encode_basestring_ascii,  # type: ignore[attr-defined]
+        None, ": ", ", ", False, False, True,
+    )  # fmt: skip
+    return made
+
+
+def _may_use_numpy(source: bytes) -> bool:
+    """Whether a program names numpy, or imports a package that may give its numbers back."""
+    names = []
+    for one, several in _IMPORT.findall(source):
+        names += [one] if one else [part.split()[0] for part in several.split(b",") if part.split()]
+    roots = {name.partition(b".")[0].decode("ascii", "replace") for name in names}
+    return b"numpy" in source or not roots <= sys.stdlib_module_names
 
 
 def _command(header: dict[str, Any]) -> None:
@@ -322,6 +347,7 @@ def _fresh_module(source: str) -> types.ModuleType:
     module = types.ModuleType("program")
     sys.modules["program"] = module
     sys.argv = ["program"]
+    sys.orig_argv = ["program"]
     random.seed(0)  # unseeded programs do the same in every run (a fork draws a new seed)
     os.environ.clear()
     for name in _own_modules:

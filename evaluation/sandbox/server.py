@@ -115,7 +115,7 @@ class Server:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def _watch(self, header: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-        limits = header["limits"]
+        limits, own = header["limits"], time.process_time()
         if not self.isolated and self.spare_uid < 0:
             # a spare uid and a fresh user namespace count from zero; here others count as well
             limits["processes"] += self._threads_of_user()
@@ -141,6 +141,7 @@ class Server:
             "verdict": kept["verdict"].decode("utf-8", "replace"),
             "wall_seconds": time.monotonic() - started,
             "cpu_seconds": tree.cpu_seconds,
+            "server_cpu_seconds": time.process_time() - own,
             "code": tree.code,
             "failed": kept["setup"].decode("utf-8", "replace"),
         }

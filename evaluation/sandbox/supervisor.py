@@ -349,6 +349,7 @@ class Worker:
         server, group = self._ready_server(profile)
         if group is not None:
             group.limit(limits)
+        used = group.cpu_seconds() if group is not None else None
         allowed = asdict(limits) | {"wall_seconds": limits.wall_limit_seconds}
         header = header | {
             "limits": allowed,
@@ -387,6 +388,11 @@ class Worker:
             if answer["failed"]:
                 raise SandboxError(f"the sandbox could not start a program: {answer['failed']}")
             answer["out_of_memory"] = group is not None and group.killed_for_memory()
+            if group is not None and used is not None:
+                # what nobody waited for counts as well; what the server itself used does not
+                now = group.cpu_seconds() or 0.0
+                tree = now - used - answer["server_cpu_seconds"]
+                answer["cpu_seconds"] = max(answer["cpu_seconds"], tree)
             return answer
 
         return finish
@@ -413,7 +419,7 @@ class Worker:
             cpu_seconds=cpu_seconds,
             wall_seconds=float(answer["wall_seconds"]),
             result=more.pop("result", None),
-            error=error,
+            error=error.encode("utf-8", "replace").decode(),
             level=self.level,
             grade=grade,
             exit_code=answer["code"],

@@ -3,16 +3,19 @@
 The runner writes `marshal` (version 2: no references, C speed, refuses anything but exact built-in
 types). Nobody trusted ever loads that with marshal, which is not safe for hostile bytes: `decode`
 below reads the same few records itself, checks every length and depth, and builds plain objects.
-Standard-library values beyond marshal's list travel as a tagged tuple; what is unknown is opaque,
-and opaque values are equal to nothing.
+Standard-library values beyond marshal's list travel as a tagged tuple, those of a subclass as the
+base type holds them, iterators as what they give. What is unknown is opaque: a test that looks at
+it fails.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import marshal
 import struct
 import sys
+import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
@@ -29,14 +32,15 @@ class WireError(ValueError):
 
 
 class Opaque:
-    """A value of a type that cannot travel; equal to nothing."""
+    """A value of a type that cannot travel: what it is like, nobody here can say."""
 
     def __init__(self, type_name: str) -> None:
         self.type_name = type_name
 
-    def __eq__(self, other: object) -> bool:
-        return False
+    def _unknown(self, *_: object) -> Any:
+        raise TypeError(f"a value of type {self.type_name} is no plain data")
 
+    __eq__ = __ne__ = __bool__ = __len__ = __iter__ = __contains__ = _unknown
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
@@ -90,6 +94,13 @@ def _plain(value: Any, depth: int) -> Any:
     name = f"{kind.__module__}.{kind.__qualname__}"
     if name in _TAGGED and _is_original(kind):
         return (_TAG + kind.__qualname__, _plain(_TAGGED[name](value), depth + 1))
+    if kind in _VIEWS:
+        return (_TAG + _VIEWS[kind], _plain(list(value), depth + 1))
+    for base, whole in _BASES.items():
+        if issubclass(kind, base):  # its data as the base type holds it, whatever it says of itself
+            return _plain(whole(value), depth)
+    if hasattr(kind, "__next__"):
+        return (_TAG + "iterator", _plain(list(itertools.islice(value, _MOST_ITEMS)), depth + 1))
     if kind.__module__ == "numpy" and hasattr(kind, "dtype") and getattr(value, "ndim", 1) == 0:
         item = value.item()
         if type(item) in _ATOMS:
@@ -118,8 +129,23 @@ _TAGGED: dict[str, Callable[[Any], Any]] = {
     "datetime.time": lambda v: v.isoformat(),
     "datetime.timedelta": lambda v: (v.days, v.seconds, v.microseconds),
 }
+_VIEWS: dict[type, str] = {type({}.values()): "values", type({}.items()): "items"}
+_BASES: dict[type, Callable[[Any], Any]] = {
+    int: int.__pos__,
+    float: float.__pos__,
+    str: str.__str__,
+    bytes: lambda v: bytes.__getitem__(v, slice(None)),
+    tuple: lambda v: tuple(tuple.__iter__(v)),
+    list: lambda v: list(list.__iter__(v)),
+    set: lambda v: set(set.__iter__(v)),
+    frozenset: lambda v: frozenset(frozenset.__iter__(v)),
+    dict: lambda v: dict(dict.items(v)),
+    types.MappingProxyType: dict,
+}
+_MOST_ITEMS = 100_000  # of an iterator, which may have no end
+_KINDS = (*(name.partition(".")[2] for name in _TAGGED), *_VIEWS.values(), "iterator")
 # any other text that starts with a zero is a text
-_REBUILT = frozenset({_OPAQUE, *(_TAG + name.partition(".")[2] for name in _TAGGED)})
+_REBUILT = frozenset({_OPAQUE, *(_TAG + name for name in _KINDS)})
 
 
 def _is_original(kind: type) -> bool:
@@ -206,7 +232,7 @@ def _rebuild(items: list[Any]) -> Any:
         raise WireError(f"malformed {name}: {len(items)} parts")
     try:
         return _standard_value(name, items[1])
-    except (ArithmeticError, ValueError, AttributeError) as error:
+    except (ArithmeticError, ValueError, AttributeError, TypeError) as error:
         raise WireError(f"malformed {name}: {error}") from error
 
 
@@ -216,6 +242,12 @@ def _standard_value(name: str, parts: Any) -> Any:
     from decimal import Decimal
     from fractions import Fraction
 
+    if name == "iterator":
+        return iter(parts)
+    if name == "values":
+        return dict(enumerate(parts)).values()
+    if name == "items":
+        return dict(parts).items()
     if name in ("datetime", "time"):
         return getattr(datetime, name).fromisoformat(parts)
     if name in ("date", "timedelta"):

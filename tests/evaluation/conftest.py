@@ -1,13 +1,14 @@
-"""A tiny random Llama with a byte-level tokenizer, made once per test run; benchmark files."""
+"""A tiny random Llama, made once per test run; files of benchmarks; a sandbox."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from evaluation.benchmarks.data import SETTING
-from evaluation.sandbox import SandboxError, ensure_level
+from evaluation.sandbox import Sandbox, SandboxError, ensure_level
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "benchmarks"
 TEMPLATE = (
@@ -72,3 +73,13 @@ def sandbox_here() -> None:
         ensure_level()
     except SandboxError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """A strict sandbox, or a skip that says why there is none."""
+    try:
+        with Sandbox("strict", workers=2) as ready:
+            yield ready
+    except SandboxError as error:
+        pytest.skip(f"no strict sandbox on this machine: {error}")

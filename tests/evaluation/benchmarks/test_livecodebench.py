@@ -14,7 +14,9 @@ import pytest
 from evaluation.benchmarks import livecodebench
 from evaluation.benchmarks.data import SETTING
 from evaluation.benchmarks.livecodebench import LiveCodeBench, load_tasks, private_cases
+from evaluation.benchmarks.stdin_programs import stdin_pairs
 from evaluation.run import score_samples
+from evaluation.sandbox import Limits, Sandbox
 
 
 def packed(value: Any) -> str:
@@ -90,3 +92,29 @@ def test_a_pickle_is_read_and_never_run() -> None:
         private_cases(packed(Trap()))
     with pytest.raises(ValueError, match="one pickled string"):
         private_cases(packed(["a", "b"]))
+
+
+READING = "a, b = map(int, input().split())\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "passes"),
+    [
+        ("print(sum(map(int, open(0).read().split())))", True),
+        ("import sys\nprint(sum(map(int, sys.stdin.buffer.read().split())))", True),
+        ("import os\nos.write(1, str(sum(map(int, os.read(0, 99).split()))).encode())", True),
+        (READING + "print(a + b)\nimport sys\nsys.stdout.close()", True),
+        (READING + "print(a + b)\nraise SystemExit", True),
+        (READING + "import atexit\natexit.register(lambda: print(a + b))", True),
+        (READING + "print(a + b)\nraise SystemExit(1)", False),
+        ("print(3)", False),  # the second input has another sum
+        (
+            "import os\nos.write(1, b'3')\nos.lseek(1, 0, 0)\nprint(3 if input() == '1 2' else 8)",
+            False,
+        ),
+    ],
+)
+def test_programs_read_and_print_as_they_like(sandbox: Sandbox, program: str, passes: bool) -> None:
+    job = stdin_pairs(program, [("1 2\n", "3\n"), ("4 5", "9")], Limits())
+    outcome = sandbox.run(job)
+    assert outcome.passed == passes, outcome
