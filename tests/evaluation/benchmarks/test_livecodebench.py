@@ -107,6 +107,7 @@ READING = "a, b = map(int, input().split())\n"
         (READING + "print(a + b)\nraise SystemExit", True),
         (READING + "import atexit\natexit.register(lambda: print(a + b))", True),
         (READING + "print(a + b)\nraise SystemExit(1)", False),
+        ("print(", False),
         ("print(3)", False),  # the second input has another sum
         (
             "import os\nos.write(1, b'3')\nos.lseek(1, 0, 0)\nprint(3 if input() == '1 2' else 8)",
