@@ -146,6 +146,8 @@ def _scala(source: str, test: str) -> str:
     )
     test = re.sub(r"(?<![\w.])assert\s*\(", f"check_{_HEX}(", test)
     main = re.search(r"\bdef\s+main\s*\(", test)
+    if main:  # an App has a main already
+        source = re.sub(r"(\bobject\s+\w+)\s+extends\s+App\b", r"\1", source)
     place = main.start() if main else 0
     test = test[:place] + own + test[place:]
     if main is None:  # an object that is an App: its body is the program
@@ -155,25 +157,47 @@ def _scala(source: str, test: str) -> str:
 
 
 def _javascript(source: str, test: str) -> str:
-    # nobody replaces the assertions of a frozen module
+    """Functions that the tests need are taken before the program runs: nobody replaces them then.
+
+    The way to them is syntax alone, as the program's own functions are there before its first line.
+    """
     first = (
+        f"const held_{_HEX} = (() => {{ const all = (() => {{}}).constructor('return this')(); "
+        "const load = all.process.mainModule.require; let count = 0; "
         "for (const name of ['node:assert', 'assert/strict']) "
-        "{ Object.freeze(require(name)); Object.freeze(require(name).prototype); }\n"
+        "{ all.Object.freeze(load(name)); all.Object.freeze(load(name).prototype); } "
+        "const { readFileSync, writeSync } = load('node:fs'), { stringify } = all.JSON; "
+        "return { count: () => count, strict: load('assert/strict'), assert: load('node:assert'), "
+        "stringify, check: (good) => { if (!good) throw new all.Error('wrong'); count += 1; }, "
+        "end: () => writeSync(2, '\\n' + readFileSync(0, 'utf8').trim() + ' held\\n') }; })();\n"
     )
-    proof = (
-        "\n{ const files = require('node:fs'); files.writeSync(2, "
-        "'\\n' + files.readFileSync(0, 'utf8').trim() + ' held\\n'); }\n"
-    )
-    return f"{first}{source}\n{test}\n{proof}"
+    counted = "console.assert" in test
+    for pattern, own in _OWN_JAVASCRIPT:
+        test = re.sub(pattern, f"held_{_HEX}.{own}", test)
+    proof = f"held_{_HEX}.end();"
+    if counted:
+        proof = f"if (held_{_HEX}.count() > 0) {proof}"
+    # in a block, its functions cannot be assigned to beforehand; nothing is exported from one
+    block = not re.search(r"^\s*(?:import|export|\})", test, re.M if "export" in test else 0)
+    start, end = ("{", "}") if block else ("", "")
+    return f"{first}{source}\n{start}\n{test}\n{proof}\n{end}\n"
 
 
 def _typescript(source: str, test: str) -> str:
-    made = _javascript(source, test)
-    return made if "declare var require" not in test else made.replace(
-        "for (const name", "declare var require: any;\nfor (const name", 1
-    ).replace("declare var require: any;\nconst assert", "const assert", 1)  # fmt: skip
+    test = re.sub(r"^declare var require: any;", "", test, flags=re.M)
+    made = _javascript(source, test).replace(f"const held_{_HEX} =", f"const held_{_HEX}: any =", 1)
+    made = made.replace("(good) =>", "(good: any) =>", 1)
+    declared = re.search(r"\bdeclare\s+(?:var|let|const|function)\s+require\b", source)
+    return made if declared else f"declare var require: any;\n{made}"
 
 
+#: What tests call, and the functions taken beforehand. Node's console.assert prints and goes on.
+_OWN_JAVASCRIPT = (
+    (r"(?<![\w.])console\.assert\b", "check"),
+    (r"(?<![\w.])JSON\.stringify\b", "stringify"),
+    (r"(?<![\w.])require\(\s*([\"'])(?:node:)?assert\1\s*\)", "assert"),
+    (r"(?<![\w.])require\(\s*([\"'])(?:node:)?assert/strict\1\s*\)", "strict"),
+)
 _TOKEN = re.compile(
     r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\])*\"|'(?:\\.[^']*|[^'\\])'|[{}]", re.DOTALL
 )

@@ -198,7 +198,12 @@ LANGUAGES: dict[str, Language] = {
             ("{fpc}", "-Mobjfpc", "-Sh", "-O1", "-oprogram", "program.pas"),
             version=("-iV",),
         ),
-        Language("php", "program.php", ("php",), ("{php}", "program.php")),
+        Language(
+            "php",
+            "program.php",
+            ("php",),
+            ("{php}", "-d", "zend.assertions=1", "-d", "assert.exception=1", "program.php"),
+        ),
         Language(
             "pl",
             "program.pl",

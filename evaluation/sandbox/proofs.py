@@ -6,9 +6,10 @@ Most take it after the last line of the tests: it reads the nonce and writes it,
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable
 
-HEX = "5e1f7a"  # no program has these names by accident
+HEX = secrets.token_hex(6)  # of this process, so that no program can name what bears it
 
 Maker = Callable[[str, str], str]
 
@@ -19,6 +20,13 @@ def find_place(pattern: str, test: str, what: str) -> re.Match[str]:
     if found is None:
         raise ValueError(f"the test has no {what!r} to put the proof of its end into")
     return found
+
+
+def _called(function: str, test: str) -> str:
+    """The test with calls of what it defines by this pattern and never names again."""
+    names = [found.group(1) for found in re.finditer(function, test, re.M)]
+    idle = [name for name in names if len(re.findall(rf"\b{name}\b", test)) == 1]
+    return test + "".join(f"\n{name}()" for name in idle)
 
 
 def _appended(proof: str) -> Maker:
@@ -100,6 +108,23 @@ def _pascal(source: str, test: str) -> str:
     return f"{source}\n{check}{test[:body]}{own}{test[body:end]};held_{HEX};\n{test[end:]}\n"
 
 
+def _php(source: str, test: str) -> str:
+    """Text after a closing tag is printed, not run; assert depends on settings, a check does not."""
+    source, test = (re.sub(r"\?>\s*\Z", "", text) for text in (source, test))
+    opening = "" if re.search(r"<\?(?:php|=)", source) else "<?php\n"
+    asserted = re.compile(r"(?<![\w$>:\\])assert\s*\(", re.I)
+    counted = f"if (check_{HEX}() > 0) " if asserted.search(test) else ""
+    check = (
+        f"function check_{HEX}($good = false, $told = '') {{ static $count = 0; "
+        "if (\\func_num_args() === 0) return $count; "
+        "if (!$good) throw new \\Error('wrong'); "
+        "return ++$count; }\n"
+    )
+    test = _called(r"^function\s+(\w+)\(\s*\)", asserted.sub(f"check_{HEX}(", test)) + ";"
+    proof = f'{counted}\\fwrite(STDERR, "\\n" . \\trim(\\fgets(STDIN)) . " held\\n");'
+    return f"{opening}{source}\n{check}{test}\n{proof}\n"
+
+
 def _r(source: str, test: str) -> str:
     # by full name, a function of the program's cannot stand in for the library's
     test = re.sub(r"(?<![\w.:])(stopifnot|isTRUE|all\.equal|identical)\(", r"base::\1(", test)
@@ -144,7 +169,7 @@ PROOFS: dict[str, Maker] = {
     "haskell": _haskell,
     "lua": _appended("io.stderr:write('\\n' .. io.read('l') .. ' held\\n')"),
     "pascal": _pascal,
-    "php": _appended('fwrite(STDERR, "\\n" . trim(fgets(STDIN)) . " held\\n");'),
+    "php": _php,
     "pl": _appended('{ my $line = <STDIN>; chomp $line; print STDERR "\\n$line held\\n"; }'),
     "r": _r,
     "rb": _appended('STDERR.write("\\n" + STDIN.gets.strip + " held\\n")'),
