@@ -28,26 +28,49 @@ def instrument(language: str, source: str, test: str) -> str:
 
 
 def _c_family(includes: str) -> Callable[[str, str], str]:
-    """C and C++: assert is defined anew before main, and main ends with the proof."""
+    """C and C++: assert is defined anew before main, and main ends with the proof.
+
+    No macro of the program's is in force in the tests; what ends them is no function.
+    """
     own = (
-        f"\n{includes}\n#undef assert\nstatic long held_{_HEX};\n"
-        f"#define assert(...) ((__VA_ARGS__) ? (void)++held_{_HEX} : abort())\n"
+        f"\n{includes}\nstatic long held_{_HEX};\n#undef assert\n"
+        f"#define assert(...) ((__VA_ARGS__) ? (void)++held_{_HEX} : __builtin_trap())\n"
     )
     proof = (
-        "\n{ char line[128]; if (!fgets(line, sizeof line, stdin)) abort(); "
+        "\n{ char line[128]; if (!fgets(line, sizeof line, stdin)) __builtin_trap(); "
         "for (char *c = line; *c; ++c) if (*c == 10) *c = 0; "
         f'if (held_{_HEX}) fprintf(stderr, "\\n%s held\\n", line); }}\n'
     )
 
     def make(source: str, test: str) -> str:
+        plain = _plain_macros(test)
         place = find_place(r"\bint\s+main\s*\(", test, "int main(").start()
-        test = test[:place] + own + test[place:]
-        end = _body_end(test, place + len(own))
-        before = re.search(r"\breturn\s+[^;{}]*;\s*$", test[place + len(own) : end])
-        end = place + len(own) + before.start() if before else end
-        return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
+        test = test[:place] + plain + own + test[place:]
+        end = _body_end(test, place + len(plain + own))
+        before = re.search(r"\breturn\s+[^;{}]*;\s*$", test[place + len(plain + own) : end])
+        end = place + len(plain + own) + before.start() if before else end
+        return f"{source}\n\n{plain}{test[:end]}{proof}{test[end:]}\n"
 
     return make
+
+
+def _plain_macros(test: str) -> str:
+    """Directives after which names in the tests mean what they say; constants in capitals stay."""
+    code = re.sub(r"(?m)^[ \t]*#[^\n]*|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"", "", test)
+    names = {name for name in re.findall(r"\b[A-Za-z_]\w*", code) if not name.isupper()}
+    names |= {"if", "else", "for", "return", "char", "long", "static", "void", "__builtin_trap"}
+    undone = "".join(f"#undef {name}\n" for name in sorted(names - _MACROS))
+    return (
+        f"\n{undone}#undef true\n#undef false\n#ifndef __cplusplus\n#undef bool\n"
+        "#define bool _Bool\n#define true 1\n#define false 0\n#endif\n"
+    )
+
+
+#: Names that C's headers define as macros, and those that none may bear.
+_MACROS = {
+    "and", "and_eq", "assert", "bitand", "bitor", "bool", "compl", "complex", "defined", "errno",
+    "false", "not", "not_eq", "or", "or_eq", "stderr", "stdin", "stdout", "true", "xor", "xor_eq",
+}  # fmt: skip
 
 
 def _java(source: str, test: str) -> str:
@@ -61,6 +84,7 @@ def _java(source: str, test: str) -> str:
         "catch (java.io.IOException error) { throw new RuntimeException(error); } }\n"
     )
     test = re.sub(r"(?<![\w.])assert\s*\(", f"check_{_HEX}(", test)
+    test = re.sub(r"(?<![\w.])(Arrays|Objects)\.", r"java.util.\1.", test)  # not the program's own
     place = find_place(
         r"public\s+static\s+void\s+main\s*\(", test, "public static void main("
     ).start()
@@ -85,15 +109,22 @@ def _csharp(source: str, test: str) -> str:
 
 
 def _rust(source: str, test: str) -> str:
+    """The library goes by a name that the program cannot take, and that an attribute at the
+    program's end would take away from the tests."""
+    library = f"std_{_HEX}"
     proof = (
-        "\n    { let mut line = ::std::string::String::new(); "
-        "::std::io::stdin().read_line(&mut line).unwrap(); "
-        '::std::eprintln!("\\n{} held", line.trim()); }\n'
+        f"\n    {{ let mut line = ::{library}::string::String::new(); "
+        f"::{library}::io::stdin().read_line(&mut line).unwrap(); "
+        f'::{library}::eprintln!("\\n{{}} held", line.trim()); }}\n'
     )
-    # by full path, a macro of the program's cannot stand in for the library's
-    test = re.sub(r"(?<![\w:])(assert|assert_eq|assert_ne)!", r"::std::\1!", test)
-    place = find_place(r"\bfn\s+main\s*\(", test, "fn main(").start()
-    end = _body_end(test, place)
+    test = re.sub(r"(?<![\w:])(assert|assert_eq|assert_ne)!", rf"::{library}::\1!", test)
+    named = f"extern crate std as {library};\n"
+    if not test.lstrip().startswith("}"):
+        test = named + test
+    else:
+        place = find_place(r"\bfn\s+main\s*\(", test, "fn main(").start()
+        test = test[:place] + named + test[place:]
+    end = _body_end(test, find_place(r"\bfn\s+main\s*\(", test, "fn main(").start())
     return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
 
 
@@ -123,15 +154,15 @@ def _d(source: str, test: str) -> str:
     """Unit tests run before main, unless a program puts its own runner in their place."""
     main = find_place(r"\bvoid\s+main\s*\(\s*\)\s*\{\s*\}", test, "void main(){}")
     proof = (
-        f"__gshared bool held_{_HEX};\nvoid main() {{ import core.stdc.stdio; char[256] line = 0; "
+        "void main() { import core.stdc.stdio; char[256] line = 0; "
         "fgets(line.ptr, 255, stdin); foreach (ref c; line) if (c == 10) c = 0; "
         f'if (held_{_HEX}) fprintf(stderr, "\\n%s held\\n", line.ptr); }}'
     )
     end = _body_end(test, find_place(r"\bunittest\b", test, "unittest").start())
-    return (
-        f"{source}\n{test[:end]}\nheld_{_HEX} = true;\n{test[end : main.start()]}{proof}"
-        f"{test[main.end() :]}\n"
+    test = (
+        f"{test[:end]}\nheld_{_HEX} = true;\n{test[end : main.start()]}{proof}{test[main.end() :]}"
     )
+    return f"{source}\n__gshared bool held_{_HEX};\n{test}\n"
 
 
 def _scala(source: str, test: str) -> str:
