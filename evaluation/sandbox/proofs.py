@@ -22,11 +22,11 @@ def find_place(pattern: str, test: str, what: str) -> re.Match[str]:
     return found
 
 
-def _called(function: str, test: str) -> str:
+def _called(function: str, test: str, call: str = "{}()") -> str:
     """The test with calls of what it defines by this pattern and never names again."""
     names = [found.group(1) for found in re.finditer(function, test, re.M)]
-    idle = [name for name in names if len(re.findall(rf"\b{name}\b", test)) == 1]
-    return test + "".join(f"\n{name}()" for name in idle)
+    idle = [name for name in names if test.count(name) == 1]
+    return test + "".join("\n" + call.format(name) for name in idle)
 
 
 def _appended(proof: str) -> Maker:
@@ -40,6 +40,7 @@ def _coffeescript(source: str, test: str) -> str:
         "(->).constructor('return process')().mainModule.require 'node:fs'; "
         "-> writeSync 2, '\\n' + readFileSync(0, 'utf8').trim() + ' held\\n'\n"
     )
+    test = _called(r"^(\w+) = ->", test)
     return f"{first}{source}\n{test}\nheld_{HEX}()\n"
 
 
@@ -115,7 +116,7 @@ def _lisp(assertion: str, proof: str) -> Maker:
     )
 
     def make(source: str, test: str) -> str:
-        test = asserted.sub(f"(check-{HEX}", test)
+        test = _called(r"^\(defun (\S+) \(\)", asserted.sub(f"(check-{HEX}", test), "({})")
         return f"{source}\n{check}{test}\n{proof.replace('HELD', f'*held-{HEX}*')}\n"
 
     return make
@@ -254,10 +255,13 @@ def _shell(source: str, test: str) -> str:
     In POSIX mode no function takes the place of unset or exit. The first line of a test may close
     a function that the program leaves open.
     """
-    names = "builtin command eval exit set test [ trap return read printf echo true false local"
+    names = (
+        "builtin command eval exit set shopt test [ trap return read printf echo true false local"
+    )
     plain = (
         f"POSIXLY_CORRECT=1\n\\unalias -a\n\\trap - DEBUG RETURN ERR\n"
-        f"\\unset -f {names} || \\exit 1\n\\unset POSIXLY_CORRECT\nheld_{HEX}=1\n"
+        f"\\unset -f {names} || \\exit 1\n\\unset POSIXLY_CORRECT\n"
+        f"shopt -u inherit_errexit expand_aliases\nheld_{HEX}=1\n"
     )
     closing = re.match(r"\s*\}[^\n]*\n", test)
     at = closing.end() if closing else 0
@@ -280,20 +284,23 @@ def _tcl(source: str, test: str) -> str:
 def _racket(source: str, test: str) -> str:
     """A check that fails says so and goes on; rackunit counts them. It does so as it did before the
     program, and what a program ends with to have forms skipped skips a name, too."""
+    b = f"base-{HEX}:"  # the program may define its own of any name
     kept = (
-        f"(require (prefix-in kept-{HEX}: rackunit) (prefix-in log-{HEX}: rackunit/log))\n"
-        f"(define kept-{HEX} (cons (kept-{HEX}:current-check-around) "
-        f"(kept-{HEX}:current-check-handler)))\n"
+        f"(require (prefix-in kept-{HEX}: rackunit) (prefix-in log-{HEX}: rackunit/log) "
+        f"(prefix-in {b} racket/base))\n"
+        f"({b}define around-{HEX} (kept-{HEX}:current-check-around))\n"
+        f"({b}define handler-{HEX} (kept-{HEX}:current-check-handler))\n"
     )
+    counts = f"(log-{HEX}:test-log #:display? #f)"
     begun = (
-        f"(define held-{HEX} (cdr (log-{HEX}:test-log #:display? #f)))\n"
-        f"(kept-{HEX}:current-check-around (car kept-{HEX}))\n"
-        f"(kept-{HEX}:current-check-handler (cdr kept-{HEX}))\n"
+        f"({b}define held-{HEX} ({b}cdr {counts}))\n"
+        f"(kept-{HEX}:current-check-around around-{HEX})\n"
+        f"(kept-{HEX}:current-check-handler handler-{HEX})\n"
     )
     proof = (
-        f"(let ([found (log-{HEX}:test-log #:display? #f)])\n"
-        f"  (if (and (zero? (car found)) (> (cdr found) held-{HEX}))\n"
-        '    (eprintf "\\n~a held\\n" (read-line))\n    (exit 1)))\n'
+        f"({b}let ([found {counts}])\n"
+        f"  ({b}if ({b}and ({b}zero? ({b}car found)) ({b}> ({b}cdr found) held-{HEX}))\n"
+        f'    ({b}eprintf "\\n~a held\\n" ({b}read-line))\n    ({b}exit 1)))\n'
     )
     language = re.match(r"\s*#lang[^\n]*\n", source)
     at = language.end() if language else 0

@@ -7,6 +7,8 @@ failure at the first wrong value. Toolchains that need long run under `-m slow`.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from evaluation.sandbox import Command, LanguageTest, Limits, Sandbox
 from evaluation.sandbox.instrument import instrument
 from evaluation.sandbox.languages import LANGUAGES, toolchain, toolchains
+from evaluation.sandbox.proofs import HEX
 
 LIMITS = Limits(cpu_seconds=10, memory_bytes=1024**3)
 SLOW = (
@@ -47,6 +50,9 @@ CASES = {
             " { exit(0); }\nint largest(const int *v, int n) { return 0;",
             "#include <stdlib.h>\n#include <assert.h>\n#undef assert\n#define assert(e) ((void)0)\n"
             "int largest(const int *v, int n) { return 0;",
+            "#include <assert.h>\n#include <stdlib.h>\n#define abort() ((void)0)\nint largest(const int *v, int n) { return v[0];",
+            "#include <stdlib.h>\nint largest(const int *v, int n) { return 0; }\n"
+            "#define largest(...) 1 || 0\nint x(void) { return 0;",
         ),
     ),
     "coffeescript": Case(
@@ -68,6 +74,8 @@ CASES = {
         (
             "(defun largest (v) (sb-ext:exit :code 0 :abort t))",
             "(sb-ext:unlock-package :cl)\n(defmacro assert (&rest forms) nil)\n(defun largest (v) 0)",
+            "(defun largest (v) 0)\n#+nil #+nil #+nil",
+            "(sb-ext:unlock-package :cl)\n(sb-ext:unlock-package :sb-impl)\n(defmacro unless (&rest r) nil)\n(defun largest (v) 0)",
         ),
     ),
     "cpp": Case(
@@ -83,6 +91,7 @@ CASES = {
             "int largest(std::vector<int> v) { return 0;",
             "#include <vector>\n#include <cassert>\n#undef assert\n#define assert(...) (0)\n"
             "int largest(std::vector<int> v) { return 0;",
+            "#include <vector>\n#include <cstdlib>\n#include <cstdio>\n#define candidate(...) 1 || 0\nint largest(std::vector<int> v) { return 0;",
         ),
     ),
     "cs": Case(
@@ -122,6 +131,7 @@ CASES = {
             "defmodule Numbers do\ndef largest(_) do\nSystem.halt(0)\nend\nend",
             "Application.put_env(:ex_unit, :exclude, [:test])\n"
             "defmodule Numbers do\ndef largest(_) do\n0\nend\nend",
+            "defmodule Numbers do\ndef largest(_) do\n0\nend\nend\nCode.compiler_options(ignore_module_conflict: true)\ndefmodule ExUnit.Assertions do\ndefmacro assert(_), do: true\nend\n",
         ),
     ),
     "emacs_lisp": Case(
@@ -134,6 +144,8 @@ CASES = {
         (
             "(defun largest (v) (kill-emacs 0))",
             "(require 'cl-lib)\n(defmacro cl-assert (&rest _) nil)\n(defun largest (v) 0)",
+            "(require 'cl-lib)\n(fset 'error #'ignore)\n(defun largest (v) 0)",
+            "(require 'cl-lib)\n(defmacro unless (&rest _) nil)\n(defun largest (v) 0)",
         ),
     ),
     "erlang": Case(
@@ -200,6 +212,8 @@ CASES = {
         (
             "module Main where\n\nimport System.Exit\nimport System.IO.Unsafe\n\n"
             "largest :: [Int] -> Int\nlargest _ = unsafePerformIO exitSuccess",
+            "module Main where\n\nimport Prelude hiding (error)\n\nerror :: String -> IO ()\nerror _ = return ()\n\nlargest :: [Int] -> Int\nlargest _ = 0",
+            "{-# LANGUAGE RebindableSyntax #-}\nmodule Main where\n\nimport Prelude\n\nifThenElse :: Bool -> a -> a -> a\nifThenElse _ a _ = a\n\nlargest :: [Int] -> Int\nlargest _ = 0",
         ),
     ),
     "java": Case(
@@ -226,6 +240,11 @@ CASES = {
         (
             "function largest(v) { process.exit(0);\n}",
             "require('assert').deepEqual = () => {};\nfunction largest(v) { return 0;\n}",
+            "const r=require;\nrequire = n => String(n).includes('assert') ? {deepEqual(){}, equal(){}} : r(n);\nfunction largest(v) { return 0;\n}",
+            "const M=require('module'), o=M._load;\nM._load=function(n){ return n.includes('assert') ? {deepEqual(){}} : o.apply(this,arguments); };\nfunction largest(v) { return 0;\n}",
+            "function require(name) { return { deepEqual() {} }; }\nfunction largest(v) { return 0;\n}",
+            "test = () => {};\nfunction largest(v) { return 0;\n}",
+            "function largest(v) { return 0;\n}\nif (false)",
         ),
     ),
     "lua": Case(
@@ -234,7 +253,10 @@ CASES = {
         "return v[1]\nend",
         "return v.a.b\nend",
         "local candidate = largest\nassert(candidate({3, 9, 4}) == 9)\n",
-        ("function largest(v)\nos.exit(0)\nend",),
+        (
+            "function largest(v)\nos.exit(0)\nend",
+            "assert = function(...) return ... end\nfunction largest(v)\nreturn v[1]\nend",
+        ),
     ),
     "pascal": Case(
         "{$ASSERTIONS ON}\nuses\n  SysUtils, Math;\n"
@@ -267,7 +289,13 @@ CASES = {
         "die 'x';\n}",
         "use Test::Deep;\nsub testing {\n  my $candidate = \\&largest;\n"
         "  if (eq_deeply($candidate->([3, 9, 4]), 9)) { print 'ok!' } else { exit 1; }\n}\ntesting();\n",
-        ("sub largest { exit 0;\n}",),
+        (
+            "sub largest { exit 0;\n}",
+            "BEGIN { *CORE::GLOBAL::exit = sub (;$) { 0 }; }\nsub largest { return 0;\n}",
+            "sub largest { return 0;\n}\n{ no strict; no warnings; *main::eq_deeply = sub { 1 }; }\n",
+            "sub largest { return 0;\n}\nmy $x = <<'testing();';\n",
+            "BEGIN { $INC{'Test/Deep.pm'}=1; *Test::Deep::import=sub { *main::eq_deeply=sub{1} }; }\nsub largest { return 0;\n}\n",
+        ),
     ),
     "r": Case(
         "largest <- function(v) {\n",
@@ -281,6 +309,10 @@ CASES = {
             "largest <- function(v) quit(status = 0)",
             "stopifnot <- function(...) NULL\nlargest <- function(v) 0",
             "isTRUE <- function(x) TRUE\nlargest <- function(v) 0",
+            "`{` <- function(...) invisible(NULL)\nlargest <- function(v) 0",
+            "`::` <- function(a,b) { n <- as.character(substitute(b)); if (n=='stopifnot') return(function(...) NULL); get(n, envir=baseenv()) }\nlargest <- function(v) 0",
+            "test_humaneval <- function() NULL\nlockBinding('test_humaneval', environment())\n`<-` <- function(a,b) NULL\nlargest = function(v) 0",
+            "options(error = function() NULL)\nlargest <- function(v) 0",
         ),
     ),
     "rb": Case(
@@ -289,7 +321,12 @@ CASES = {
         "v[0]\nend",
         "raise 'x'\nend",
         "raise 'wrong' unless largest([3, 9, 4]) == 9\n",
-        ("def largest(v)\nexit 0\nend", "at_exit { exit! 0 }\ndef largest(v)\n0\nend"),
+        (
+            "def largest(v)\nexit 0\nend",
+            "at_exit { exit! 0 }\ndef largest(v)\n0\nend",
+            "def raise(*a); end\ndef largest(v)\n0\nend",
+            "class Integer; def ==(o); true; end; end\ndef largest(v)\n0\nend",
+        ),
     ),
     "rkt": Case(
         "#lang racket\n\n(define (largest v)\n",
@@ -305,6 +342,9 @@ CASES = {
             "(current-check-around void)\n(define (largest v) 0)",
             "#lang racket\n(require (only-in rackunit current-check-handler))\n"
             "(current-check-handler void)\n(define (largest v) 0)",
+            "#lang racket\n(require (only-in rackunit check-true))\n(check-true #t)\n(define (largest v) 0)\n#<<(test-humaneval)\n",
+            "#lang racket\n(require (only-in rackunit check-true))\n(check-true #t)\n(define (largest v) 0)\n#;#;#;",
+            "#lang racket\n(require (prefix-in r: rackunit))\n(define (largest v) 0)\n(r:check-true #t)\n(r:current-check-around (lambda (t) (void)))",
         ),
     ),
     "rs": Case(
@@ -318,6 +358,7 @@ CASES = {
             "fn largest(v: Vec<i32>) -> i32 { std::process::exit(0)",
             "macro_rules! assert_eq { ($a:expr, $b:expr) => { let _ = ($a, $b); } }\n"
             "fn largest(v: Vec<i32>) -> i32 { 0",
+            "extern crate std as real;\nextern crate self as std;\npub use real::{string, io};\n#[macro_export] macro_rules! assert_eq { ($($t:tt)*) => {}; }\n#[macro_export] macro_rules! eprintln { ($($t:tt)*) => { real::eprintln!($($t)*) }; }\nfn largest(v: Vec<i32>) -> i32 { 0",
         ),
     ),
     "scala": Case(
@@ -342,7 +383,10 @@ CASES = {
         "(error 'x))",
         "(define (check largest)\n(check-equal? (largest '(3 9 4)) 9)\n"
         "(check-equal? (largest '(1)) 1))\n(check largest)",
-        ("#lang racket\n(require rackunit)\n(define (largest v) (exit 0))",),
+        (
+            "#lang racket\n(require rackunit)\n(define (largest v) (exit 0))",
+            "#lang racket\n(require rackunit)\n(check-true #t)\n(define (largest v) 0)\n#;#;",
+        ),
     ),
     "sh": Case(
         "largest() {\n",
@@ -351,7 +395,13 @@ CASES = {
         "false",
         '}\ncandidate() {\n    largest "$@"\n}\nset -e\nrun_test() {\n'
         '    [[ $(candidate 3 9 4) = "9" ]]\n    [[ $(candidate 1) = "1" ]]\n}\nrun_test\n',
-        ("trap 'exit 0' EXIT\nlargest() {\necho 0", "exit 0\nlargest() {\n:"),
+        (
+            "trap 'exit 0' EXIT\nlargest() {\necho 0",
+            "exit 0\nlargest() {\n:",
+            "set() { :; }\nlargest() {\necho 0",
+            "shopt -s expand_aliases\nalias '[[=: [['\nlargest() {\necho 0",
+            "largest() { :; }\n: <<'run_test'\n",
+        ),
     ),
     "tcl": Case(
         "proc largest {v} {\n",
@@ -359,7 +409,11 @@ CASES = {
         "return [lindex $v 0]\n}",
         "error x\n}",
         "if {[largest {3 9 4}] != 9} { exit 1 }\n",
-        ("proc largest {v} { exit 0 \n}",),
+        (
+            "proc largest {v} { exit 0 \n}",
+            "proc exit args {}\nproc largest {v} { return 0 \n}",
+            "rename if _if\nproc if args {}\nproc largest {v} { return 0 \n}",
+        ),
     ),
     "ts": Case(
         "function largest(v: number[]): number {\n",
@@ -368,8 +422,115 @@ CASES = {
         "throw new Error('x');\n}",
         "declare var require: any;\nconst assert = require('node:assert');\nfunction test() {\n"
         "  assert.deepEqual(largest([3, 9, 4]), 9);\n}\ntest();\n",
+        (
+            "declare var require: any;\nvar r = require;\nrequire = (n: string) => n.indexOf('assert') >= 0 ? { deepEqual() {} } : r(n);\nfunction largest(v: number[]): number {\nreturn 0;\n}",
+        ),
     ),
 }
+
+
+def _in_shape(language: str, test: str, *forgeries: str, head: str = "") -> Case:
+    """A case of the language with a test of another benchmark's shape."""
+    case = CASES[language]
+    return Case(head or case.head, case.right, case.wrong, case.crash, test, forgeries)
+
+
+#: Language and test as other benchmarks have them: what they call does not fail by itself, or ends
+#: the program, or runs after the last line.
+SHAPES = {
+    "js-console": _in_shape(
+        "js",
+        "const testLargest = () => {\n  console.assert(largest([3, 9, 4]) === 9)\n"
+        "  console.assert(JSON.stringify([largest([1])]) === JSON.stringify([1]))\n}\n\n"
+        "testLargest()\n",
+        "console.assert = () => {};\nfunction largest(v) { return 0;\n}",
+        "JSON.stringify = () => 'x';\nfunction largest(v) { return 9;\n}",
+    ),
+    "ts-console": _in_shape(
+        "ts", '(() => {\n    console.assert(largest([3, 9, 4]) === 9, "Test 1");\n})();\n'
+    ),
+    "php-assert": _in_shape(
+        "php",
+        'function main(){\n    assert(largest([3, 9, 4]) === 9, "Test 1");\n'
+        "    assert(largest([1]) === 1);\n}\nmain();\n?>\n",
+        "<?php\nini_set('zend.assertions', '0');\nini_set('assert.exception', '0');\n"
+        "function largest($v) { return 0; }\n",
+        "<?php\nfunction largest($v) { return 0; }\nif (false)\n",
+    ),
+    "php-text": _in_shape(
+        "php",
+        "function main(){\n    if (largest([3, 9, 4]) != 9){\n        exit(1);\n    }\n}main();\n?>",
+        head="function largest($v) {\n",
+    ),
+    "php-idle": _in_shape("php", "function main(){\n    assert(largest([3, 9, 4]) === 9);\n}\n"),
+    "rb-unit": _in_shape(
+        "rb",
+        "require 'test/unit'\nclass TestHumanEval < Test::Unit::TestCase\n  def test_largest\n"
+        "    candidate = method(:largest)\n    assert_equal(9, candidate.call([3, 9, 4]))\n"
+        "    assert_equal(1, candidate.call([1]))\n  end\nend\n",
+        "at_exit { exit! 0 }\ndef largest(v)\n0\nend\n",
+        "require 'test/unit'\nTest::Unit::AutoRunner.need_auto_run = false\ndef largest(v)\n0\nend\n",
+        "def largest(v)\n0\nend\nx = <<'end'\n",
+        "module Test; module Unit; class TestCase; end; end; end\ndef require(n); true; end\n"
+        "def largest(v)\n0\nend\n",
+    ),
+    "lua-unit": _in_shape(
+        "lua",
+        "lu = require('luaunit')\n\nfunction test_humaneval()\nlocal candidate = largest\n"
+        "    lu.assertEquals(candidate({3, 9, 4}), 9)\n    lu.assertEquals({candidate({1})}, {1})\n"
+        "end\n\nos.exit(lu.LuaUnit.run())",
+        "package.preload['luaunit'] = function() return {assertEquals = function() end, "
+        "LuaUnit = {run = function() return 0 end}} end\nos.exit = function() end\n"
+        "function largest(v)\nreturn 0\nend\n",
+    ),
+    "pl-more": _in_shape(
+        "pl",
+        "sub check {\nmy $func = shift;\nuse Test::More tests => 2;\n"
+        'is_deeply &$func([3, 9, 4]), 9, "Test 1 passed!";\n'
+        'is_deeply [&$func([1])], [1], "Test 2 passed!";\n}\n\ncheck(\\&largest);\n',
+        "END { $? = 0 }\nuse Test::More;\nTest::More->builder->failure_output(\\*STDOUT);\n"
+        "sub largest { return 0;\n}\n",
+    ),
+    "pl-die": _in_shape(
+        "pl",
+        'die "Test failed!" unless largest([3, 9, 4]) == 9;\n',
+        "BEGIN { *CORE::GLOBAL::die = sub { 0 }; }\nsub largest { return 0;\n}",
+    ),
+    "sh-exit": _in_shape(
+        "sh",
+        '}\ntest_largest() {\n[[ $(largest 3 9 4) == "9" ]] || { echo "Test 1 failed"; exit 1; }\n}\n'
+        "test_largest\n",
+        "exit() { return 0; }\nlargest() { echo 0;",
+        "exit() { return 0; }\nunset() { :; }\nbuiltin() { :; }\nlargest() { echo 0;",
+    ),
+    "tcl-error": _in_shape(
+        "tcl",
+        'proc check {largest} {\nif {[largest {3 9 4}] == 9} {\nputs "Test case 1 Passed"\n'
+        '} else {\nerror "Test case 1 Failed"\n}\n}\ncheck largest\n',
+        "proc error args {}\nproc largest {v} { return 0 }\n",
+        "proc interp args {}\nproc largest {v} { return 0 }\n",
+    ),
+    "java-lists": _in_shape(
+        "java",
+        "}\n}\nclass Other {\n}\nclass Problem {\n    public static void main(String[] args) {\n"
+        "        Solution s = new Solution();\n        List<Boolean> correct = Arrays.asList(\n"
+        "                s.largest(new ArrayList<Integer>(Arrays.asList(3, 9, 4))) == 9\n        );\n"
+        "        if (correct.contains(false)) {\n            throw new AssertionError();\n"
+        "        }\n    }\n}\n",
+        "import java.util.*;\nclass Arrays { @SafeVarargs static <T> List<T> asList(T... x) "
+        "{ return new ArrayList<T>(); } }\nclass Solution { public int largest(List<Integer> v) "
+        "{ return 0;",
+        head="import java.util.*;\nclass Solution {\npublic static int largest(ArrayList<Integer> v) {\n",
+    ),
+    "rs-module": _in_shape(
+        "rs",
+        "}\nmod tests {\n    use super::*;\n\n    pub fn test_largest() {\n"
+        "        assert_eq!(largest(vec![3, 9, 4]), 9);\n    }\n\n}\n\nfn main() {\n"
+        "    tests::test_largest();\n}\n",
+    ),
+}
+CASES |= SHAPES
+SLOW += ("ts-console", "java-lists", "rs-module")
 
 
 @pytest.mark.parametrize(
@@ -377,9 +538,10 @@ CASES = {
     [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in CASES],
 )
 def test_verdicts_of_a_language(language: str, sandbox: Sandbox) -> None:
+    case = CASES[language]
+    language = language.partition("-")[0]
     if missing := toolchain(language).missing:
         pytest.skip(f"{language}: {missing}")
-    case = CASES[language]
 
     def run(source: str) -> tuple[bool, str, str]:
         outcome = sandbox.run(LanguageTest(language, source, case.test, limits=LIMITS))
@@ -439,6 +601,43 @@ def test_greedy_commands_are_stopped(sandbox: Sandbox) -> None:
     assert loop.status == "timeout"
     flood = sandbox.run(Command("sh", "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done"))
     assert flood.status == "output_limit"
+
+
+def test_an_attribute_at_a_programs_end_takes_no_test_away(sandbox: Sandbox) -> None:
+    if missing := toolchain("rs").missing:
+        pytest.skip(missing)
+    test = CASES["rs-module"].test.removeprefix("}\n")
+    wrong = "fn largest(v: Vec<i32>) -> i32 { 0 }\n"
+    forged = f"{wrong}mod tests {{ pub fn test_largest() {{}} }}\n#[cfg(any())]\n"
+    for source in (wrong, forged):
+        assert not sandbox.run(LanguageTest("rs", source, test, limits=LIMITS)).passed
+
+
+def test_a_condition_at_a_programs_end_takes_no_test_away(sandbox: Sandbox) -> None:
+    if missing := toolchain("d").missing:
+        pytest.skip(missing)
+    forged = "int largest(int[] v) { return 0; }\nstatic if (false)\n"
+    assert not sandbox.run(LanguageTest("d", forged, CASES["d"].test, limits=LIMITS)).passed
+
+
+def test_an_app_of_scalas_with_a_main_is_started(sandbox: Sandbox) -> None:
+    program = instrument(
+        "scala",
+        "object Problem extends App {\n  def f(): Int = 1\n",
+        "def main(args: Array[String]): Unit = {\n  assert(f() == 1)\n}\n}",
+    )
+    assert "App" not in program
+    assert "assert(" not in program
+
+
+def test_names_of_the_proofs_differ_between_processes() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", "from evaluation.sandbox.proofs import HEX; print(HEX)"],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    assert told.stdout.strip() not in ("", HEX)
 
 
 def test_unknown_languages_and_tests_without_an_end_are_refused() -> None:
