@@ -2,10 +2,17 @@
 
 The program is given a nonce on its standard input. Code put after the last statement of the tests
 reads it there and writes it to standard error: `exit(0)`, a constructor, a trap or a handler that
-ends the program early cannot. Where a language lets earlier code replace its assertions, the tests
-get assertions of their own, or the originals are made fast before the program's first line. Program
-and tests still share a process, and a program that reads the nonce itself could forge it: this is
-the "in-process" grade.
+ends the program early cannot. What tests call to fail is, in the languages where earlier code may
+replace it, a check of our own under a name of this process, or was taken before the program's
+first line, or is asked for by its full name; where forms at the end of a program could swallow the
+tests, the proof needs a name that they would swallow first.
+
+Program and tests still share a process, and three kinds of forgery stay open in most languages: a
+program that reads the nonce itself, or its own text; a result whose type says that it equals
+anything (C++, C#, Java, Scala, Rust, Groovy, Ruby, Lua); and a change to the rest of the library or
+the language that the tests use (prototypes in JavaScript, `Math` and the like, operators in
+Haskell, a package of the program's named `java`, macros of Racket's and Lisp's, methods of Ruby's,
+PHP's functions in a namespace). This is the "in-process" grade.
 """
 
 from __future__ import annotations
