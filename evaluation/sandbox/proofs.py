@@ -144,7 +144,7 @@ def _lua(source: str, test: str) -> str:
         test = re.sub(r"^(?:local )?lu\s*=\s*require[^\n]*", "", test, flags=re.M)
         test = re.sub(r"os\.exit\(\s*lu\.LuaUnit\.run\(\)\s*\)", "", test)
     test = _called(r"^function (\w+)\(\)", test)
-    return f"{first}{source}\n{test}\nheld_{HEX}({'true' if counted else 'false'})\n"
+    return f"{first}\n{source}\n{test}\nheld_{HEX}({'true' if counted else 'false'})\n"
 
 
 def _pascal(source: str, test: str) -> str:
@@ -207,7 +207,7 @@ def _perl(source: str, test: str) -> str:
         f"CORE::die unless {begun}; "
         '{ my $line = <STDIN>; chomp $line; print STDERR "\\n$line held\\n"; }'
     )
-    return f"{first}{source}\n{begun} = 1;\n{test}\n{proof}\n"
+    return f"{first}\n{source}\n{begun} = 1;\n{test}\n{proof}\n"
 
 
 def _r(source: str, test: str) -> str:
@@ -246,7 +246,7 @@ def _ruby(source: str, test: str) -> str:
         names = re.findall(r"^\s*def\s+(test_?\w*)", test, re.M)
         test += "".join(f"\n{owner}.new.{name}" for name in names)
     proof = f'$held_{HEX} or check_{HEX}\nSTDERR.write("\\n" + STDIN.gets.strip + " held\\n")'
-    return f"{first}{source}\n{again}$held_{HEX} = true\n{test}\n{proof}\n"
+    return f"{first}\n{source}\n{again}$held_{HEX} = true\n{test}\n{proof}\n"
 
 
 def _shell(source: str, test: str) -> str:
