@@ -143,9 +143,15 @@ _BASES: dict[type, Callable[[Any], Any]] = {
     types.MappingProxyType: dict,
 }
 _MOST_ITEMS = 100_000  # of an iterator, which may have no end
-_KINDS = (*(name.partition(".")[2] for name in _TAGGED), *_VIEWS.values(), "iterator")
+#: What stands behind a tag; int: a tuple of them.
+_PARTS: dict[str, type] = {
+    **dict.fromkeys(("range", "Fraction", "date", "timedelta"), int),
+    **dict.fromkeys(("Decimal", "datetime", "time"), str),
+    **dict.fromkeys(("deque", "values", "items", "iterator"), list),
+    "bytearray": bytes,
+}
 # any other text that starts with a zero is a text
-_REBUILT = frozenset({_OPAQUE, *(_TAG + name for name in _KINDS)})
+_REBUILT = frozenset({_OPAQUE, *(_TAG + name for name in _PARTS)})
 
 
 def _is_original(kind: type) -> bool:
@@ -228,12 +234,19 @@ def _rebuild(items: list[Any]) -> Any:
     if items[0] == _OPAQUE:
         return Opaque(str(items[-1]))
     name = items[0].removeprefix(_TAG)
-    if len(items) != 2:
-        raise WireError(f"malformed {name}: {len(items)} parts")
+    if len(items) != 2 or not _is_made_of(items[1], _PARTS[name]):
+        raise WireError(f"malformed {name}")
     try:
         return _standard_value(name, items[1])
     except (ArithmeticError, ValueError, AttributeError, TypeError) as error:
         raise WireError(f"malformed {name}: {error}") from error
+
+
+def _is_made_of(parts: Any, kind: type) -> bool:
+    """Whether `encode` may have written these parts: constructors take much else, and take long."""
+    if kind is int:
+        return type(parts) is tuple and all(type(part) is int for part in parts)
+    return type(parts) is kind
 
 
 def _standard_value(name: str, parts: Any) -> Any:

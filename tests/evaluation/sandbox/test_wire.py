@@ -157,6 +157,10 @@ def test_damaged_bytes_are_a_value_or_an_error(value: Any, choose: st.DataObject
         marshal.dumps(("\0Decimal", "x"), 2),
         marshal.dumps(("\0Fraction", (1, 0)), 2),
         marshal.dumps(("\0date", (0, 0, 0)), 2),
+        marshal.dumps(("\0Fraction", ["1e99999999"]), 2),  # a day of arithmetic
+        marshal.dumps(("\0Fraction", ("1e99999999", 1)), 2),
+        marshal.dumps(("\0bytearray", 3 * 10**9), 2),
+        marshal.dumps(("\0items", [1]), 2),
         b"[\x01\x00\x00\x00" * 5000 + b"N",
         b"NN",
     ],
