@@ -68,6 +68,7 @@ def test_anneal_needs_a_run_and_decays_by_default(
 def test_pipes_gets_progress_and_the_summary(
     world: Any, tmp_path: Path, write_yaml: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("dagster_pipes", reason="training itself does without Dagster")
     from dagster_pipes import encode_param
 
     messages = tmp_path / "messages"
