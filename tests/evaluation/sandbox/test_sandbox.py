@@ -107,7 +107,7 @@ def test_cpu_time_of_orphans_counts(sandbox: Sandbox) -> None:
         "                while time.process_time() < 0.4: pass\n                os.write(w, b'x')\n"
         "            os._exit(0)\n        os.wait()\n        os.read(r, 1)\n    return x\n"
     )
-    limits = Limits(cpu_seconds=1, input_cpu_seconds=1)
+    limits = Limits(cpu_seconds=1, input_cpu_seconds=6, wall_seconds=30)
     outcome = sandbox.run(Pairs(source, "f", [(1,)], [1], limits=limits))
     assert (outcome.passed, outcome.status) == (False, "timeout")
     assert 1.4 < outcome.cpu_seconds < 2.5
