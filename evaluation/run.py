@@ -31,6 +31,7 @@ from evaluation.contamination import overlaps, training_texts, with_and_without
 from evaluation.metrics import bootstrap_ratio, detectable_difference
 from evaluation.records import Row
 from evaluation.report import render
+from evaluation.sandbox.outcome import whole_text
 
 _log = logging.getLogger(__name__)
 
@@ -266,7 +267,7 @@ class Run:
         schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in _COLUMNS.items()])
         # half of a surrogate pair, which a model may write, is no text for a file
         rows = [
-            {name: _whole_text(value) for name, value in row.items()}
+            {n: whole_text(value) if isinstance(value, str) else value for n, value in row.items()}
             | {"model": self.model, "model_digest": self.digest}
             for row in self.rows
         ]
@@ -381,10 +382,6 @@ def _alone(out: Path) -> Iterator[None]:
                 f"{out}: another run is writing there; wait for it or choose another folder"
             ) from error
         yield
-
-
-def _whole_text(value: Any) -> Any:
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _replace(path: Path, text: str) -> None:

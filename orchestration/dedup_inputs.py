@@ -25,6 +25,7 @@ from assets.languages import detect
 from assets.recipe import Select
 from assets.refinecode.local.tables import Tables
 from assets.refinecode.minhash import text_buffer
+from orchestration.dedup_outcomes import DOC_ID
 from orchestration.filter_files import files_below
 
 Kind = Literal["parquet", "jsonl", "files"]
@@ -34,7 +35,6 @@ INDEX_SCHEMA = pa.schema([("doc_id", pa.string()), ("id", pa.string())])
 _GROUP_BYTES = 16 << 20
 _MAX_JSON_BYTES = 64 << 20
 _GUESSED = re.compile(r"\b(DATE|TIME|TIMESTAMP(_NS)?|UUID)\b( WITH TIME ZONE)?")
-_DOC_ID = re.compile(r"[0-9a-f]{64}")
 
 log = logging.getLogger("cookbook")
 
@@ -238,7 +238,7 @@ def _documents(rows: Rows, place: int, batch: pa.RecordBatch) -> tuple[pa.Table,
             f"{place + ids.index(None)}; every row needs an id"
         )
     if not rows.in_order:
-        doc_ids = [i if _DOC_ID.fullmatch(i) else content_digest(i) for i in ids]
+        doc_ids = [i if DOC_ID.fullmatch(i) else content_digest(i) for i in ids]
     else:  # evenly spread over all ids, in the order of the rows
         doc_ids = [f"{(i << 256) // rows.total:064x}" for i in places]
     paths = column("path", pa.string()) if columns.path else pa.nulls(count, pa.string())

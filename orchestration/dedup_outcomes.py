@@ -47,7 +47,8 @@ _JUDGED = pa.schema(
         ("chunks", pa.string()),
     ]
 )
-_DETAIL = (
+#: What a decision of a deduplication stage says: the survivor, the similarity to it, chunks cut.
+DETAIL = (
     r"(?s)^duplicate_of=(?P<survivor>.*?)(?: jaccard=(?P<similarity>[0-9.]+))?"
     r"(?: chunks=(?P<chunks>[0-9]+/[0-9]+))?$"
 )
@@ -136,7 +137,7 @@ def _judged(stages: Sequence[Path]) -> Iterator[pa.Table]:
         files = sorted((folder / "decisions").glob("*.parquet"))
         for _, batch in Tables(files).batches(_READ):
             batch = batch.filter(pc.not_equal(batch.column("verdict"), KEPT))
-            detail = pc.extract_regex(batch.column("detail"), _DETAIL)
+            detail = pc.extract_regex(batch.column("detail"), DETAIL)
             survivor, similarity, chunks = map(detail.field, ("survivor", "similarity", "chunks"))
             compared = (batch.column(name).to_pylist() for name in ("doc_id", "repository",
                                                                     "language"))  # fmt: skip

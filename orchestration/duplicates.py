@@ -17,10 +17,8 @@ from typing import Any
 from assets.lake import Artifact
 from assets.refinecode.exact_dedup import REASON as EXACT
 from assets.resources import Factory
-from orchestration.dedup_outcomes import DOC_ID, compared_as
+from orchestration.dedup_outcomes import DETAIL, DOC_ID, compared_as
 
-#: What a decision of a deduplication stage says: the survivor, and the similarity to it.
-DETAIL = r"duplicate_of=(?P<survivor>.+?)(?: (?:jaccard|similarity)=(?P<similarity>[0-9.]+).*)?$"
 #: Input of deduplication, then its stages in order.
 _INPUT, _STAGES = "selected_code", ("exact_deduped_code", "fuzzy_deduped_code")
 _FACTS = ("doc_id", "repository", "path", "language", "stars", "popularity_percentile",

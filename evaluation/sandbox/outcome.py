@@ -74,6 +74,11 @@ class Limits:
         return max(3.0, 5.0 * self.cpu_seconds)
 
 
+def whole_text(text: str) -> str:
+    """A text that files can hold: half of a surrogate pair, as programs tell, is replaced."""
+    return text.encode("utf-8", "replace").decode()
+
+
 @dataclass(frozen=True)
 class Output:
     """What one call gave: status "ok" with `data`, the value in the form of wire.py, or not."""

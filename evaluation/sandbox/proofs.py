@@ -214,7 +214,7 @@ def _r(source: str, test: str) -> str:
     """What the tests are made of is the library's again, and the tests were reached."""
     masking = (
         "c('{', '(', '<-', '=', 'if', 'for', 'function', '::', '==', '!', '[', '[[', 'c', "
-        + ("'list', 'abs', 'all', 'any', 'stopifnot', 'isTRUE', 'all.equal', 'identical')")
+        "'list', 'abs', 'all', 'any', 'stopifnot', 'isTRUE', 'all.equal', 'identical')"
     )
     first = (
         f"held_{HEX} <- base::local({{ held <- FALSE; function(end = FALSE) {{ if (!end) "

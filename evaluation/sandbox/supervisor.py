@@ -37,6 +37,7 @@ from evaluation.sandbox.outcome import (
     Output,
     SandboxError,
     Status,
+    whole_text,
 )
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
@@ -419,7 +420,7 @@ class Worker:
             cpu_seconds=cpu_seconds,
             wall_seconds=float(answer["wall_seconds"]),
             result=more.pop("result", None),
-            error=error.encode("utf-8", "replace").decode(),
+            error=whole_text(error),
             level=self.level,
             grade=grade,
             exit_code=answer["code"],
