@@ -10,6 +10,7 @@
 | COOKBOOK_TEACHER | $COOKBOOK_HOME/teacher/model | local teacher model (`make teacher`) |
 | COOKBOOK_SPARK_MASTER | local[2] or as many cores as there are | Spark master URL |
 | COOKBOOK_SPARK_MEMORY | 2g | memory of the Spark driver (and of each executor) |
+| COOKBOOK_SANDBOX | strict, else user | walls around untrusted programs (assets/sandbox.py) |
 | COOKBOOK_GPUS | 0 | processes of `accelerate launch`; 0 and 1 train in one process |
 | MLFLOW_TRACKING_URI | sqlite file in $COOKBOOK_HOME/mlflow | MLflow store |
 """

@@ -14,7 +14,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from evaluation.sandbox.outcome import Limits
+from evaluation.sandbox.outcome import Limits, SandboxError
 
 _SERVER_BYTES = 64 * 1024**2  # the server's own share
 _SERVER_PROCESSES = 2  # the server and the reaper
@@ -27,9 +27,10 @@ class Group:
     """One group: a folder per controller (version 1) or one folder for all (version 2)."""
 
     def __init__(self) -> None:
+        """Make the group. Raises SandboxError where there is none to be had."""
         parents = _parents()
         if parents is None:
-            raise OSError(2, lacking())
+            raise SandboxError(lacking())
         times = _time_parent()
         _sweep({*parents, *([times] if times else [])})
         name = f"{_PREFIX}{os.getpid()}-{next(_numbers)}"

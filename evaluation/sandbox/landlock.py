@@ -52,10 +52,13 @@ def lacking() -> str:
     return ""
 
 
-def restrict(*, readable: Iterable[str], writable: Iterable[str]) -> None:
+def restrict(
+    *, readable: Iterable[str], writable: Iterable[str], listable: Iterable[str] = ()
+) -> None:
     """Close everything but these paths to this process for good; nothing without Landlock.
 
-    Paths that do not exist are left out. Raises OSError.
+    listable: folders of which only the names are to be seen, theirs and those of all below. Paths
+    that do not exist are left out. Raises OSError.
     """
     version = abi()
     if version == 0:
@@ -65,7 +68,7 @@ def restrict(*, readable: Iterable[str], writable: Iterable[str]) -> None:
     size = 24 if version >= _SCOPE_ABI else 16 if version >= _NET_ABI else 8
     ruleset = _call(_CREATE, ctypes.byref(rules), ctypes.c_size_t(size), 0)
     try:
-        for paths, allowed in ((readable, _READ), (writable, rights)):
+        for paths, allowed in ((listable, _READ_DIR), (readable, _READ), (writable, rights)):
             for path in paths:
                 _allow(ruleset, path, allowed & rights)
         prctl(PR_SET_NO_NEW_PRIVS, 1)

@@ -28,7 +28,7 @@ import sys
 import time
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -48,7 +48,14 @@ _FLUSH_BYTES = 32 * 1024
 _FLUSH_SECONDS = 0.2
 
 
-def start(header: dict[str, Any], *, isolated: bool, spare_uid: int, readable: list[str]) -> None:
+def start(
+    header: dict[str, Any],
+    *,
+    isolated: bool,
+    spare_uid: int,
+    readable: list[str],
+    listable: list[str],
+) -> None:
     """Read the payload, drop every right and execute. Never returns unless setting up failed."""
     parts = _read_payload(header["parts"])
     mode = header["mode"]
@@ -64,6 +71,7 @@ def start(header: dict[str, Any], *, isolated: bool, spare_uid: int, readable: l
         isolated=isolated,
         spare_uid=spare_uid,
         readable=readable,
+        listable=listable,
         address_space=header.get("address_space", True),
     )
     os.close(PROC_FD)
@@ -84,6 +92,7 @@ def drop_rights(
     isolated: bool,
     spare_uid: int,
     readable: list[str],
+    listable: Sequence[str] = (),
     address_space: bool = True,
 ) -> None:
     """Take on the limits and give up identity, capabilities and dangerous system calls.
@@ -109,7 +118,11 @@ def drop_rights(
     _set_limit(resource.RLIMIT_STACK, 8 * 1024**2)
     devices = [f"/dev/{name}" for name in view.DEVICES]
     scratch = view.SCRATCH if isolated else str(Path.cwd())
-    landlock.restrict(readable=["/"] if isolated else readable, writable=[scratch, *devices])
+    landlock.restrict(
+        readable=["/"] if isolated else readable,
+        listable=listable,
+        writable=[scratch, *devices],
+    )
     seccomp.install(seccomp.build_filter(internet=isolated))
 
 

@@ -25,6 +25,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,9 @@ class Server:
         self.proc_fd = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
         self.pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY)
         self.readable: list[str] = config["readable"]
+        self.listable: list[str] = []
+        if not self.isolated:  # no file view of our own takes the hidden places away
+            self.readable, self.listable = view.without(config["hidden"], self.readable)
         self.spare_uid = enter_level(config)
         # leaving a child's pid namespace again takes rights over our own, which real root has
         self.may_return = not self.isolated or self.spare_uid >= 0
@@ -101,20 +105,23 @@ class Server:
             return {"failed": str(error)}
 
     def _run_in_folder(self, header: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-        import shutil
-        import tempfile
+        from evaluation.sandbox import scratch
 
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-        scratch = tempfile.mkdtemp(prefix="sandbox-")
+        folder = scratch.make()
+        room = header["limits"]["scratch_bytes"]
         try:
-            Path(scratch).chmod(0o777)
-            os.chdir(scratch)
-            return self._watch(header, descriptors)
+            os.chdir(folder)
+            return self._watch(header, descriptors, lambda: scratch.is_full(folder, room))
         finally:
-            os.chdir("/")
-            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.remove(folder)
 
-    def _watch(self, header: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+    def _watch(
+        self,
+        header: dict[str, Any],
+        descriptors: list[int],
+        scratch_is_full: Callable[[], bool] = lambda: False,
+    ) -> dict[str, Any]:
         limits, own = header["limits"], time.process_time()
         if not self.isolated and self.spare_uid < 0:
             # a spare uid and a fresh user namespace count from zero; here others count as well
@@ -133,7 +140,8 @@ class Server:
         for name in _PIPES:
             os.close(pipes[name][1])
             names[pipes[name][0]] = name
-        kept, reason = self._drain(names, limits, tree, started + limits["wall_seconds"])
+        deadline = started + limits["wall_seconds"]
+        kept, reason = self._drain(names, limits, tree, deadline, scratch_is_full)
         return {
             "stopped": reason,
             "stdout": kept["stdout"].decode("utf-8", "replace"),
@@ -155,7 +163,12 @@ class Server:
         return count
 
     def _drain(
-        self, names: dict[int, str], limits: dict[str, Any], tree: _Tree, deadline: float
+        self,
+        names: dict[int, str],
+        limits: dict[str, Any],
+        tree: _Tree,
+        deadline: float,
+        scratch_is_full: Callable[[], bool],
     ) -> tuple[dict[str, bytes], str]:
         """Read the pipes until the tree is gone; what was kept of each, and why it was stopped."""
         poll = select.poll()
@@ -172,6 +185,9 @@ class Server:
                 tree.kill()
             elif tree.alive and self.watched and tree.memory_bytes() > limits["memory_bytes"]:
                 reason = "memory"
+                tree.kill()
+            elif tree.alive and scratch_is_full():
+                reason = "output_limit"
                 tree.kill()
             wait = max(0.0, left) * 1000 + 1
             wait = min(wait, _WATCH_MILLISECONDS) if self.watched else wait
@@ -227,6 +243,7 @@ class Server:
                 isolated=self.isolated,
                 spare_uid=self.spare_uid,
                 readable=self.readable,
+                listable=self.listable,
             )
         except BaseException as error:  # noqa: BLE001 - nothing may escape upwards
             with contextlib.suppress(BaseException):  # closed once the program runs
@@ -285,16 +302,20 @@ class _Tree:
         self.cpu_seconds += usage.ru_utime + usage.ru_stime
 
     def memory_bytes(self) -> int:
-        """Memory that the tree holds, shared pages by their share."""
+        """Memory that the tree holds, shared pages by their share where the kernel tells it."""
         total, todo = 0, [self.program]
         while todo:
             pid = todo.pop()
             todo += self._children(pid)
             with contextlib.suppress(OSError, ValueError):
-                for line in self._read(f"{pid}/smaps_rollup").splitlines():
-                    if line.startswith("Pss:"):
-                        total += int(line.split()[1]) * 1024
+                total += self._memory_of(pid)
         return total
+
+    def _memory_of(self, pid: int) -> int:
+        try:
+            return _sum_kilobytes(self._read(f"{pid}/smaps_rollup"), ("Pss:",))
+        except PermissionError:  # another user's, to a root without CAP_SYS_PTRACE (containers)
+            return _sum_kilobytes(self._read(f"{pid}/status"), ("RssAnon:", "RssShmem:"))
 
     def _children(self, pid: int) -> list[int]:
         with contextlib.suppress(OSError):
@@ -307,6 +328,11 @@ class _Tree:
             return file.read()
 
 
+def _sum_kilobytes(text: str, keys: tuple[str, ...]) -> int:
+    """The sum of these lines of a file of /proc, in bytes."""
+    return 1024 * sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(keys))
+
+
 def enter_level(config: dict[str, Any]) -> int:
     """Take this process to its level; the user that programs become, -1 for the same. OSError."""
     real_root = os.geteuid() == 0
@@ -314,7 +340,8 @@ def enter_level(config: dict[str, Any]) -> int:
     if isolated:
         real_root = _enter_namespaces(real_root)
         view.enter(config["hidden"], config["readable"])
-        kernel.set_hostname("sandbox")
+        with contextlib.suppress(PermissionError):  # a container may forbid it: its name stays
+            kernel.set_hostname("sandbox")
     # without a file view of our own, another user may not reach an interpreter in a home folder
     spare = real_root and (isolated or view.readable_by_others(Path(os.__file__)))
     return _SPARE_UID_BASE | (os.getpid() & 0xFFFFFF) if spare else -1

@@ -46,6 +46,27 @@ def readable_by_others(path: Path) -> bool:
     return through and bool(path.stat().st_mode & 0o004)
 
 
+def without(hidden: list[str], readable: list[str]) -> tuple[list[str], list[str]]:
+    """Host paths to read so that the hidden ones stay out, and folders to list only.
+
+    For a wall that knows grants alone, which hold for all below: each folder above a hidden place
+    gives way to what is in it. Links are left out: they lead to what is granted, or out of it.
+    """
+    whole = list(dict.fromkeys(Path(os.path.realpath(name)) for name in readable))
+    opened: list[Path] = []
+    keep = Path(interpreter())
+    for place in (Path(os.path.realpath(name)) for name in hidden):
+        if place in keep.parents:
+            continue
+        while around := next((path for path in whole if path in place.parents), None):
+            whole.remove(around)
+            opened.append(around)
+            with contextlib.suppress(OSError):
+                whole += [path for path in around.iterdir() if not path.is_symlink()]
+            whole = [path for path in whole if path != place]
+    return [str(path) for path in whole], [str(path) for path in opened]
+
+
 def enter(hidden: list[str], readable: list[str]) -> None:
     """Build the view in a private mount namespace and make it this process's root.
 

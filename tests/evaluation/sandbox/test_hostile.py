@@ -395,7 +395,7 @@ LITTER = {
 
 def test_controls_pass(sandbox: Sandbox) -> None:
     pairs = sandbox.run(Pairs(RIGHT, "add", INPUTS, EXPECTED, limits=QUICK))
-    assert (pairs.passed, pairs.grade, pairs.level) == (True, "judged", "strict")
+    assert (pairs.passed, pairs.grade, pairs.level) == (True, "judged", sandbox.level)
     test = sandbox.run(RemoteTest(RIGHT, TEST, ["add"], limits=QUICK))
     assert (test.passed, test.grade) == (True, "judged")
     program = sandbox.run(Program(RIGHT, TEST, limits=QUICK))
@@ -415,8 +415,26 @@ def test_forgeries_do_not_pass(name: str, sandbox: Sandbox) -> None:
     assert sandbox.run(Pairs(RIGHT, "add", INPUTS, EXPECTED, limits=QUICK)).passed
 
 
+# level container has no file system, process tree, user or host name of its own: what is refused
+# there differs, and is tried by the self-test of the level
+OF_THE_NAMESPACES = {
+    "processes of the host",
+    "listening",
+    "files of the host",
+    "identity",
+    "environment",
+    "files and shared memory",
+}
+
+
+def skip_without_namespaces(name: str, sandbox: Sandbox) -> None:
+    if name in OF_THE_NAMESPACES and sandbox.level == "container":
+        pytest.skip("level container has no namespaces of its own")
+
+
 @pytest.mark.parametrize("name", ESCAPES)
 def test_ways_out_are_closed(name: str, sandbox: Sandbox) -> None:
+    skip_without_namespaces(name, sandbox)
     if os.uname().machine != "x86_64" and "syscall(" in ESCAPES[name]:
         pytest.skip("system-call numbers of x86_64")
     outcome = sandbox.run(Program(ESCAPES[name], limits=QUICK))
@@ -428,24 +446,31 @@ def test_greedy_programs_are_stopped(name: str, sandbox: Sandbox) -> None:
     source, statuses = GREEDY[name]
     outcome = sandbox.run(Program(source, limits=QUICK))
     assert not outcome.passed
+    if sandbox.level == "container":  # a full folder is no error of the program's own there
+        statuses = statuses | {"output_limit", "timeout"}
     assert outcome.status in statuses, (outcome.status, outcome.error, outcome.stderr[-300:])
     assert sandbox.run(Program("assert True", limits=QUICK)).passed
 
 
 @pytest.mark.parametrize("name", LITTER)
 def test_nothing_outlives_a_program(name: str, sandbox: Sandbox) -> None:
-    before = own_processes()
+    skip_without_namespaces(name, sandbox)
+    before, folders = own_processes(), temporary_folders()
     assert sandbox.run(Program(LITTER[name], limits=QUICK)).passed
     assert own_processes() <= before
+    assert temporary_folders() <= folders
     empty = "import os\nassert os.listdir('/scratch') == os.listdir('/tmp') == []"
+    if sandbox.level == "container":
+        empty = "import os\nassert os.listdir() == []"
     assert sandbox.run(Program(empty, limits=QUICK)).passed
 
 
+@pytest.mark.usefixtures("sandbox_here")
 def test_nothing_is_left_when_the_sandbox_closes() -> None:
     mounts = Path("/proc/self/mounts").read_text()
     folders = temporary_folders()
     processes, groups = own_processes(), control_groups()
-    with Sandbox("strict", workers=2) as sandbox:
+    with Sandbox(workers=2) as sandbox:
         jobs = [
             *(Program(source, limits=QUICK) for source in LITTER.values()),
             Pairs(FORGERIES["forked answers"], "add", INPUTS, EXPECTED, limits=QUICK),
@@ -453,7 +478,7 @@ def test_nothing_is_left_when_the_sandbox_closes() -> None:
         ]
         outcomes = list(sandbox.map(jobs))
         assert outcomes[-1].passed
-        assert len(control_groups()) > len(groups)
+        assert (len(control_groups()) > len(groups)) == (sandbox.level == "strict")
     assert own_processes() == processes
     assert control_groups() == groups
     assert Path("/proc/self/mounts").read_text() == mounts
@@ -491,7 +516,8 @@ def test_groups_of_a_killed_supervisor_are_swept(sandbox: Sandbox) -> None:
     from evaluation.sandbox import cgroup
 
     parents = cgroup._parents()
-    assert parents is not None
+    if parents is None:
+        pytest.skip(cgroup.lacking())
     gone = subprocess.Popen(["true"])
     gone.wait()
     left = parents[0] / f"cookbook-sandbox-{gone.pid}-1"
