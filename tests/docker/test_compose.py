@@ -74,3 +74,12 @@ def test_services_with_a_workspace_file_name_no_module() -> None:
     with_workspace = [s for s in services if "/opt/dagster/workspace.yaml" in s.get("command", [])]
     assert len(with_workspace) == 2
     assert all(s["environment"]["DAGSTER_MODULE_NAME"] == "" for s in with_workspace)
+
+
+def test_databases_are_reached_with_the_driver_of_the_image() -> None:
+    storage = yaml.safe_load((DOCKER / "dagster.yaml").read_text())["storage"]
+    mlflow = compose()["services"]["mlflow"]["command"]
+    address = mlflow[mlflow.index("--backend-store-uri") + 1]
+    assert storage["postgres"]["postgres_db"]["scheme"] == address.partition(":")[0]
+    _, driver = address.partition(":")[0].split("+")
+    assert f"{driver}-binary" in (DOCKER / "Dockerfile").read_text()
