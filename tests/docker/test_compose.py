@@ -83,3 +83,12 @@ def test_databases_are_reached_with_the_driver_of_the_image() -> None:
     assert storage["postgres"]["postgres_db"]["scheme"] == address.partition(":")[0]
     _, driver = address.partition(":")[0].split("+")
     assert f"{driver}-binary" in (DOCKER / "Dockerfile").read_text()
+
+
+def test_the_tracking_server_answers_to_its_name_in_the_stack() -> None:
+    """MLflow refuses requests for hosts that it was not told of."""
+    services = compose()["services"]
+    address = services["code-location"]["environment"]["MLFLOW_TRACKING_URI"]
+    command = services["mlflow"]["command"]
+    allowed = command[command.index("--allowed-hosts") + 1].split(",")
+    assert address.removeprefix("http://") in allowed
