@@ -48,6 +48,7 @@ class Server:
         self.profile: str = config["profile"]
         self.isolated = self.level != "container"
         self.watched = self.level != "strict"
+        self.others = 0  # processes of this user at the last look
         self.control = socket.socket(fileno=0)
         self.proc_fd = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
         self.pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY)
@@ -125,7 +126,10 @@ class Server:
         limits, own = header["limits"], time.process_time()
         if not self.isolated and self.spare_uid < 0:
             # a spare uid and a fresh user namespace count from zero; here others count as well
-            limits["processes"] += self._threads_of_user()
+            from evaluation.sandbox.process_count import processes_of_user
+
+            self.others = processes_of_user(self.others)
+            limits["processes"] += self.others
         pipes = {name: os.pipe() for name in _PIPES}
         started = time.monotonic()
         back = self.pid_namespace if self.may_return else -1
@@ -153,14 +157,6 @@ class Server:
             "code": tree.code,
             "failed": kept["setup"].decode("utf-8", "replace"),
         }
-
-    def _threads_of_user(self) -> int:
-        count = 0
-        for place in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if place.stat().st_uid == os.getuid():
-                    count += sum(1 for _ in (place / "task").iterdir())
-        return count
 
     def _drain(
         self,
