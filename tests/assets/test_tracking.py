@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +26,27 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
     """One store for all tests of the module: making its schema takes seconds."""
     home = str(tmp_path_factory.mktemp("mlflow"))
     return Tracking(Settings.from_environment({"COOKBOOK_HOME": home}))
+
+
+@pytest.fixture
+def server(tracking: Tracking) -> Iterator[Tracking]:
+    """The same store behind a server, as a team has it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
+    running = subprocess.Popen([*command, "--backend-store-uri", tracking.uri], process_group=0)
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/health"):
+                break
+            assert running.poll() is None
+            time.sleep(0.1)
+        yield Tracking(Settings.from_environment({"MLFLOW_TRACKING_URI": address}))
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
 
 
 @pytest.fixture
@@ -133,3 +159,17 @@ def test_checkpoint_becomes_one_model_version_with_alias(
     assert version.source == f"{made.uri}/model"
     variant = tracking.register_model(recipe, "starter~seed=1", made, run_id, alias="base")
     assert str(tracking.client.get_model_version_by_alias("starter", "base").version) == variant
+
+
+def test_a_server_registers_checkpoints_of_a_lake_that_it_cannot_see(
+    server: Tracking, key: str, tmp_path: Path
+) -> None:
+    raw = artifact(Lake(tmp_path / "lake"), "raw_code")
+    made = artifact(Lake(tmp_path / "lake"), "pretrained_model", raw=raw)
+    record(server, key, raw)
+    run_id = record(server, key, made)
+    number = server.register_model(load_recipe(key), key, made, run_id, alias="base")
+    version = server.client.get_model_version("starter", number)
+    assert version.tags["cookbook.uri"] == f"{made.uri}/model"
+    assert version.run_id == run_id
+    assert [step.stage for step in server.lineage(run_id)] == ["pretrained_model", "raw_code"]
