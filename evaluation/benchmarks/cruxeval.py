@@ -8,6 +8,7 @@ compares what comes back. One worked example stands before each question, for ba
 from __future__ import annotations
 
 import ast
+import builtins
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cache
@@ -31,6 +32,13 @@ DATA = DataFile(
 _END = "[/ANSWER]"
 _EXAMPLE = "def f(text, n):\n    return text[n:] + text[:n]"
 _LONGEST_LITERAL = 20_000
+_PLAIN = (bool, bytes, complex, dict, float, frozenset, int, list, range, set, str, tuple)
+_HELPERS = (
+    *(abs, all, any, bin, chr, divmod, enumerate, filter, hex, iter, len, map, max, min, next),
+    *(oct, ord, pow, repr, reversed, round, slice, sorted, sum, zip),
+)
+_KNOWN = {"f", *(helper.__name__ for helper in (*_PLAIN, *_HELPERS))}
+_METHODS = {name for kind in _PLAIN for name in dir(kind) if not name.startswith("_")}
 
 
 @cache
@@ -120,10 +128,11 @@ class CruxEvalInput(CruxEval):
         return f"assert f(??) == {output}"
 
     def checks(self, task: Task, source: str) -> Sequence[Job]:
-        call = _call(source)
+        call = _call(source, task.data["code"])
+        body = f"return {call}" if call else "raise ValueError('no call of f with plain arguments')"
         return [
             Pairs(
-                source=f"{task.data['code']}\n\n\ndef predicted():\n    return {call}\n",
+                source=f"{task.data['code']}\n\n\ndef predicted():\n    {body}\n",
                 entry_point="predicted",
                 inputs=[()],
                 expected=[ast.literal_eval(task.data["output"])],
@@ -149,21 +158,41 @@ def _right_of_equals(text: str) -> str:
     return text
 
 
-def _call(text: str) -> str:
-    """The call `f(...)` that an answer makes: of its assert, or all of it; one line, or nothing."""
+def _call(text: str, code: str) -> str:
+    """The call `f(...)` that an answer makes, in its assert or alone, as one line; bare arguments
+    become one. "" where there is none, or where its arguments do more than make plain values: they
+    could change what f does.
+    """
     try:
         statement = ast.parse(text.strip()).body[0]
-        node = statement.test if isinstance(statement, ast.Assert) else None
-        if isinstance(node, ast.Compare):
-            return ast.unparse(node.left)
-        value = statement.value if isinstance(statement, ast.Expr) else None
-        if value is None:
-            return "None"
-        called = value.func if isinstance(value, ast.Call) else None
-        whole = isinstance(called, ast.Name) and called.id == "f"
-        return ast.unparse(value) if whole else f"f({ast.unparse(value)})"
+        node: ast.AST | None = getattr(statement, "value", None)
+        if isinstance(statement, ast.Assert):
+            test = statement.test
+            sides = [test.left, *test.comparators] if isinstance(test, ast.Compare) else [test]
+            node = next((side for side in sides if _calls_f(side)), None)
+        if node is None or not _is_plain(node, code):
+            return ""
+        return ast.unparse(node) if _calls_f(node) else f"f({ast.unparse(node)})"
     except _UNREADABLE:  # nested too deep, or with numbers of too many digits, among others
-        return "None"
+        return ""
+
+
+def _calls_f(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "f"
+
+
+def _is_plain(expression: ast.AST, code: str) -> bool:
+    """Whether it is made of plain values, their methods, and constants of the code alone."""
+    constants = [statement for statement in ast.parse(code).body if type(statement) is ast.Assign]
+    nodes = [node for root in (expression, *constants) for node in ast.walk(root)]
+    known = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    known |= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    known = known.difference(dir(builtins)) | _KNOWN  # elsewhere such a name is the built-in one
+    return all(
+        (not isinstance(node, ast.Name) or node.id in known)
+        and (not isinstance(node, ast.Attribute) or node.attr in _METHODS)
+        for node in ast.walk(expression)
+    )
 
 
 BENCHMARKS = (CruxEvalInput(), CruxEvalOutput())

@@ -215,8 +215,15 @@ def test_cruxeval_answers_are_values_and_calls(tmp_path: Path) -> None:
         "f(" + "1+" * 900 + "1)",  # nested too deep to be written again
         "f(0x" + "f" * 5000 + ")",
         "assert " + "f(1)" * 500,
+        f"assert {output} == f({task.data['input']})",
+        f"f(list({task.data['input']}))",
+        f"assert {output} == f([1])",
+        f"assert {output} == {output}",
+        f"f(setattr(f, '__code__', (lambda _: {output}).__code__))",
+        f"f([exec for exec in ''] or exec('f = lambda _: {output}'))",
+        f"f((g := (x for x in '')).gi_frame.f_builtins.update(range=lambda _: {output}))",
     ]
     verdicts = judged(
         "cruxeval_input", tmp_path / "input", [("sample_0", t) for t in calls], solution=False
     )
-    assert verdicts == [True, True, False, False, False, False, False]
+    assert verdicts == [True, True, *[False] * 5, True, True, *[False] * 5]
