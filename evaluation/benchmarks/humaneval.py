@@ -19,6 +19,7 @@ from evaluation.benchmarks.python_functions import (
     STOP_CHAT,
     answered,
     completed,
+    program,
 )
 from evaluation.sandbox import Job, RemoteTest
 
@@ -61,7 +62,7 @@ class HumanEvalFormat(GenerativeBenchmark):
             raw, sanitised = answered(task.prompt, completion, task.data["entry_point"])
         else:
             raw, sanitised = completed(task.prompt, completion)
-        return IMPORTS + raw, IMPORTS + sanitised
+        return program(raw), program(sanitised)
 
     def checks(self, task: Task, source: str) -> Sequence[Job]:
         entry_point = task.data["entry_point"]

@@ -18,7 +18,7 @@ from typing import Any
 
 from evaluation.benchmarks.data import DataFile
 from evaluation.benchmarks.generative import GenerativeBenchmark, Task
-from evaluation.benchmarks.python_functions import IMPORTS, STOP, STOP_CHAT, completed, standalone
+from evaluation.benchmarks.python_functions import STOP, STOP_CHAT, completed, program, standalone
 from evaluation.sandbox import Job, Pairs, Program
 
 DATA = DataFile(
@@ -66,7 +66,7 @@ class LeetCode(GenerativeBenchmark):
             raw, sanitised = standalone(completion, "Solution")
         else:
             raw, sanitised = completed(task.prompt, completion)
-        return IMPORTS + raw, IMPORTS + sanitised
+        return program(raw), program(sanitised)
 
     def checks(self, task: Task, source: str) -> Sequence[Job]:
         pairs = as_pairs(task.data["test"])

@@ -20,7 +20,7 @@ from typing import Any
 
 from evaluation.benchmarks.data import DataFile
 from evaluation.benchmarks.generative import GenerativeBenchmark, Task
-from evaluation.benchmarks.python_functions import IMPORTS, STOP_CHAT, standalone
+from evaluation.benchmarks.python_functions import STOP_CHAT, program, standalone
 from evaluation.benchmarks.stdin_programs import stdin_pairs
 from evaluation.sandbox import Job, Limits, Pairs
 
@@ -78,7 +78,7 @@ class LiveCodeBench(GenerativeBenchmark):
     def programs(self, task: Task, completion: str, *, chat: bool) -> tuple[str, str]:
         text = completion if chat else f"```python\n{task.data['starter']}{completion}\n```"
         raw, sanitised = standalone(text, "Solution" if task.data["starter"] else "")
-        return IMPORTS + raw, IMPORTS + sanitised
+        return program(raw), program(sanitised)
 
     def checks(self, task: Task, source: str) -> Sequence[Job]:
         tests = task.data["tests"]

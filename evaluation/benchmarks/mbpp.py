@@ -18,7 +18,7 @@ from typing import Any
 from evaluation.answers import extract_code, trim_to_parsable
 from evaluation.benchmarks.data import DataFile, Hub
 from evaluation.benchmarks.generative import GenerativeBenchmark, Task
-from evaluation.benchmarks.python_functions import IMPORTS, STOP, STOP_CHAT, completed, standalone
+from evaluation.benchmarks.python_functions import STOP, STOP_CHAT, completed, program, standalone
 from evaluation.sandbox import Job, Limits, Program, RemoteTest
 
 DATA = DataFile(
@@ -68,7 +68,7 @@ class MbppFormat(GenerativeBenchmark):
             raw, sanitised = standalone(completion)
         else:
             raw, sanitised = completed(self.base_prompt(task), completion)
-        return IMPORTS + raw, IMPORTS + sanitised
+        return program(raw), program(sanitised)
 
     def checks(self, task: Task, source: str) -> Sequence[Job]:
         setup = task.data.get("test_setup_code") or "\n".join(task.data.get("test_imports") or ())
@@ -120,7 +120,7 @@ class MbppThreeShot(Mbpp):
         text = completion.partition("[DONE]")[0]
         if chat:
             text = extract_code(text.replace("[BEGIN]", ""))
-        return IMPORTS + text, IMPORTS + trim_to_parsable(text)
+        return program(text), program(trim_to_parsable(text))
 
 
 def called(test: str, code: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

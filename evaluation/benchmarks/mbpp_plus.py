@@ -12,7 +12,7 @@ from pathlib import Path
 from evaluation.benchmarks.data import DataFile
 from evaluation.benchmarks.evalplus_format import EvalPlusJudged
 from evaluation.benchmarks.generative import Task
-from evaluation.benchmarks.python_functions import IMPORTS, STOP, STOP_CHAT, completed, standalone
+from evaluation.benchmarks.python_functions import STOP, STOP_CHAT, completed, program, standalone
 
 DATA = DataFile(
     name="MbppPlus-evalplus.jsonl",
@@ -58,7 +58,7 @@ class MbppPlus(EvalPlusJudged):
             raw, sanitised = standalone(completion, task.data["entry_point"])
         else:
             raw, sanitised = completed(self.base_prompt(task), completion)
-        return IMPORTS + raw, IMPORTS + sanitised
+        return program(raw), program(sanitised)
 
     def canonical(self, task: Task) -> str | None:
         return str(task.data["canonical_solution"])

@@ -7,6 +7,8 @@ defines the function and drops trailing lines that cannot belong to it.
 
 from __future__ import annotations
 
+import re
+
 from evaluation.answers import defines, extract_code, trim_to_parsable
 
 STOP = ("<|endoftext|>", "</s>", "\nif __name__", "\ndef main(", "\nprint(")
@@ -18,6 +20,23 @@ from typing import *
 from collections import *
 
 """
+
+_FUTURE = re.compile(r"^from __future__ import (?:\([^)]*\)|.*)", re.M)
+
+
+def program(code: str) -> str:
+    """Code after the imports that every answer finds, but what must stand first does.
+
+    >>> program("from __future__ import annotations\\nx = 1\\n").partition("import math")[0]
+    'from __future__ import annotations\\n'
+    """
+    return future_first(IMPORTS + code.removeprefix("\ufeff"))
+
+
+def future_first(code: str) -> str:
+    """Code with its imports from the future, which may stand nowhere else, at the start."""
+    found = _FUTURE.findall(code)
+    return "".join(f"{line}\n" for line in found) + _FUTURE.sub("", code) if found else code
 
 
 def completed(prompt: str, completion: str) -> tuple[str, str]:
@@ -42,4 +61,4 @@ def standalone(text: str, entry_point: str = "") -> tuple[str, str]:
 def _after(prompt: str, body: str, entry_point: str) -> str:
     whole = defines(body, entry_point)
     # a whole function stands after the prompt's own imports and helpers
-    return prompt.rstrip() + ("\n    pass\n\n" if whole else "\n") + body
+    return future_first(prompt.rstrip() + ("\n    pass\n\n" if whole else "\n") + body)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.benchmarks.humaneval import DATA, HumanEval, load_tasks
+from evaluation.benchmarks.python_functions import IMPORTS, program
 from evaluation.run import score_samples
 from evaluation.sandbox import Sandbox
 
@@ -47,11 +48,22 @@ def test_chat_answers_keep_the_prompts_helpers() -> None:
     benchmark = HumanEval()
     whole = f"def {task.data['entry_point']}(s: str):\n{task.data['canonical_solution']}"
     text = f"Here you are:\n```python\n{whole}```\nIt works because of symmetry."
+    modern = f"```python\nfrom __future__ import annotations\n\n{whole}```"
     body_only = f"```python\n{task.data['canonical_solution']}```"
     with Sandbox(workers=1) as sandbox:
-        for answer in (text, body_only):
+        for answer in (text, body_only, modern):
             raw, _ = benchmark.programs(task, answer, chat=True)
             assert sandbox.run(benchmark.checks(task, raw)[0]).passed
+
+
+def test_what_must_stand_first_does() -> None:
+    for first in (
+        "from __future__ import annotations",
+        "\ufefffrom __future__ import (\n  division)",
+    ):
+        code = program(f"{first}\n\ndef f(): return math.inf\n")
+        compile(code, "answer", "exec", dont_inherit=True)
+    assert program("x = 1") == IMPORTS + "x = 1"
 
 
 def test_sanitising_rescues_prose_and_finds_the_right_block(tmp_path: Path) -> None:
