@@ -81,7 +81,7 @@ def start(
     if mode == "command":
         _command(header)
     elif mode == "program":
-        _program(parts[0].decode("utf-8", "surrogatepass"), parts[1], header["result"])
+        _program(_text(parts[0]), parts[1], header["result"])
     else:
         _calls(header, parts)
 
@@ -151,8 +151,11 @@ def _calls(header: dict[str, Any], parts: list[bytes]) -> None:
     clock, last = time.monotonic, [time.monotonic()]
     arm, seconds = signal.setitimer, header["input_cpu_seconds"]
     room, text_room = header["value_bytes"], header["text_bytes"]
+    source, process, own = _text(parts[0]), os.getpid, os.getpid()
 
     def send(status: bytes, data: bytes, keep: bytearray | None = None) -> None:
+        if process() != own:  # a child that the program forked
+            leave(0)
         frame = status + struct.pack(">I", len(data)) + data
         if keep is not None:
             keep += frame
@@ -179,10 +182,9 @@ def _calls(header: dict[str, Any], parts: list[bytes]) -> None:
 
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # one call past its CPU limit ends the process
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    space = _fresh_module(parts[0].decode("utf-8", "surrogatepass")).__dict__
-    sys.stdin = None  # a function has no input
+    space = _fresh_module(source).__dict__
     try:
-        exec(compile(parts[0], _FILE_NAME, "exec", dont_inherit=True), space)
+        exec(compile(source, _FILE_NAME, "exec", dont_inherit=True), space)
         missing = [name for name in header["names"] if name not in space]
         if missing:
             raise NameError(f"name {missing[0]!r} is not defined")
@@ -224,6 +226,7 @@ def _program(source: str, test: bytes, result_expression: str | None) -> None:
     # bound before the program runs, so that patched modules do not reach the report
     read, write, leave, run, evaluate = os.read, os.write, os._exit, exec, eval
     encode, join = _encoder(), "".join
+    process, own = os.getpid, os.getpid()
     counted = [0]
     tests = marshal.loads(test) if test else None
     module = _fresh_module(source)
@@ -247,6 +250,8 @@ def _program(source: str, test: bytes, result_expression: str | None) -> None:
     with contextlib.suppress(BaseException):  # a program may have closed or replaced its streams
         sys.stdout.flush()
         sys.stderr.flush()
+    if process() != own:  # a child that the program forked came to its end
+        leave(0)
     data = read(DATA_FD, 64) + text.encode()
     while data:
         data = data[write(VERDICT_FD, data) :]
@@ -355,9 +360,15 @@ def _read_payload(sizes: list[int]) -> list[bytes]:
     return parts
 
 
+def _text(source: bytes) -> str:
+    """A source, whatever encoding it says to have been written in."""
+    return source.decode("utf-8", "surrogatepass").removeprefix("\ufeff")
+
+
 def _fresh_module(source: str) -> types.ModuleType:
     """The module a program is executed in, and the fixed state around it."""
     module = types.ModuleType("program")
+    module.__file__ = _FILE_NAME
     sys.modules["program"] = module
     sys.argv = ["program"]
     sys.orig_argv = ["program"]

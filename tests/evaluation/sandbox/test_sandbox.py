@@ -163,6 +163,31 @@ def test_half_a_surrogate_pair_in_an_error_is_replaced(sandbox: Sandbox) -> None
         outcome.error.encode()
 
 
+@pytest.mark.parametrize(
+    "style",
+    [
+        "# -*- coding: latin-1 -*-\nassert len('é') == 1",
+        "# coding: of-my-own",
+        "\ufeffimport sys",
+        "import sys\ninput = sys.stdin.readline\nassert input() == sys.stdin.read() == ''",
+        "try: input()\nexcept EOFError: pass\nelse: raise AssertionError",
+        "import os\nassert os.path.isabs(os.path.abspath(__file__))",
+        "import inspect\nclass A: pass\nassert inspect.getsource(A) == 'class A: pass\\n'",
+        "import os\nif os.fork(): os.wait()",
+        "import os, sys\nif os.fork() == 0: sys.exit(1)\nos.wait()",
+    ],
+)
+def test_unusual_styles_are_no_failures(sandbox: Sandbox, style: str) -> None:
+    source, test = f"{style}\ndef f(x): return x + 1\n", "assert f(1) == 2"
+    for job in (
+        Program(source, test),
+        RemoteTest(source, test, ["f"]),
+        Pairs(source, "f", [(1,)], [2]),
+    ):
+        outcome = sandbox.run(job)
+        assert outcome.passed, outcome
+
+
 def test_numbers_of_numpy_come_from_packages_built_on_it(sandbox: Sandbox) -> None:
     source = "import pandas as pd\ndef f(x): return pd.Series(x).mean()"
     limits = Limits(cpu_seconds=20, input_cpu_seconds=10)
