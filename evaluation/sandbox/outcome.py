@@ -54,7 +54,7 @@ class Limits:
     text_bytes: int = 64 * 1024**2
     file_bytes: int = 16 * 1024**2
     scratch_bytes: int = 64 * 1024**2
-    processes: int = 16
+    processes: int = 64
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -115,7 +115,8 @@ def drop_rights(
     _set_limit(resource.RLIMIT_NOFILE, 64 if address_space else 512)
     _set_limit(resource.RLIMIT_CORE, 0)
     _set_limit(resource.RLIMIT_MEMLOCK, 0)
-    _set_limit(resource.RLIMIT_STACK, 8 * 1024**2)
+    _, most = resource.getrlimit(resource.RLIMIT_STACK)  # programs may ask for more
+    resource.setrlimit(resource.RLIMIT_STACK, (8 * 1024**2, most))
     devices = [f"/dev/{name}" for name in view.DEVICES]
     scratch = view.SCRATCH if isolated else str(Path.cwd())
     landlock.restrict(

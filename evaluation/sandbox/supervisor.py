@@ -69,7 +69,12 @@ class Process:
         boot = _BOOT.format(root=str(PACKAGE_ROOT), module=module)
         # -s -P -S and an environment of our own isolate as -I does, but keep the fixed hash seed
         command = [view.interpreter(), "-s", "-P", "-S", "-B", "-X", "utf8", "-c", boot]
-        environment = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        environment = {
+            "PYTHONHASHSEED": "0",
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "MALLOC_ARENA_MAX": "1",  # else each thread reserves much of the address space
+        }
         with theirs:
             self._process = subprocess.Popen(
                 [*command, json.dumps(config)],

@@ -174,6 +174,9 @@ def test_half_a_surrogate_pair_in_an_error_is_replaced(sandbox: Sandbox) -> None
         "import os\nassert os.path.isabs(os.path.abspath(__file__))",
         "import inspect\nclass A: pass\nassert inspect.getsource(A) == 'class A: pass\\n'",
         "import os\nif os.fork(): os.wait()",
+        "import threading as t\nall_there = t.Barrier(41)\n"
+        "for _ in range(40): t.Thread(target=all_there.wait).start()\nall_there.wait()",
+        "import resource as r\nr.setrlimit(r.RLIMIT_STACK, (2**28, r.getrlimit(r.RLIMIT_STACK)[1]))",
         "import os, sys\nif os.fork() == 0: sys.exit(1)\nos.wait()",
     ],
 )
