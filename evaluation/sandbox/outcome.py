@@ -33,7 +33,7 @@ class Limits:
     """What one program may use.
 
     cpu_seconds: CPU time of the whole process tree, the limit that scores depend on (a process is
-        stopped at the next whole second; what took longer than the limit never passes).
+        stopped a second or a third later; what took longer than the limit never passes).
     input_cpu_seconds: CPU time of one call, where inputs are called one by one.
     wall_seconds: backstop against sleeping programs; None means max(3, 5 * cpu_seconds).
     memory_bytes: memory of the whole process tree, scratch folder included, where the level has a

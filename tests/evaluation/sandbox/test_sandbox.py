@@ -176,7 +176,7 @@ def test_half_a_surrogate_pair_in_an_error_is_replaced(sandbox: Sandbox) -> None
         "import os\nif os.fork(): os.wait()",
         "import threading as t\nall_there = t.Barrier(41)\n"
         "for _ in range(40): t.Thread(target=all_there.wait).start()\nall_there.wait()",
-        "import resource as r\nr.setrlimit(r.RLIMIT_STACK, (2**28, r.getrlimit(r.RLIMIT_STACK)[1]))",
+        "from resource import *\nsetrlimit(RLIMIT_STACK, (2**28, getrlimit(RLIMIT_STACK)[1]))",
         "import os, sys\nif os.fork() == 0: sys.exit(1)\nos.wait()",
     ],
 )
@@ -241,6 +241,12 @@ def test_one_call_past_its_limit_fails_the_rest_goes_on_elsewhere(sandbox: Sandb
     limited = sandbox.run(Program(slow, limits=Limits(cpu_seconds=0.2)))
     assert (limited.passed, limited.status) == (False, "timeout")
     assert sandbox.run(Program(slow, limits=Limits(cpu_seconds=1.5))).passed
+    busy = "import time\ndef f(x):\n    while time.process_time() < x: pass"
+    for seconds, passes in ((0.9, True), (1.1, False)):
+        called = Pairs(busy, "f", [(seconds,)], [None], limits=QUICK)
+        assert sandbox.run(called).passed == passes
+        ended = Program(f"{busy}\nf({seconds})", limits=QUICK)
+        assert sandbox.run(ended).passed == passes
 
 
 def test_asserts_of_in_process_tests_are_counted(sandbox: Sandbox) -> None:
