@@ -48,7 +48,7 @@ _HARD = DataFile(
         splits=("v0.1.1",),
     ),
 )
-_EPILOGUE = """
+EPILOGUE = """
 
 import io as _io
 import unittest as _unittest
@@ -56,6 +56,7 @@ _found = _unittest.defaultTestLoader.loadTestsFromTestCase(TestCases)
 _outcome = _unittest.TextTestRunner(stream=_io.StringIO()).run(_found)
 _broken = [text for _, text in _outcome.failures + _outcome.errors]
 assert _outcome.testsRun > 0, "no test ran"
+assert not (_outcome.skipped or _outcome.expectedFailures), "a test was skipped"
 assert not _broken, _broken[0][-400:]
 """
 
@@ -107,7 +108,7 @@ class BigCodeBench(GenerativeBenchmark):
         return completed(self.base_prompt(task), completion)
 
     def checks(self, task: Task, source: str) -> Sequence[Job]:
-        test = f"{task.data['test']}\n{_EPILOGUE}"
+        test = f"{task.data['test']}\n{EPILOGUE}"
         return [Program(source=source, test=test, profile="packages", limits=self.limits)]
 
     def canonical(self, task: Task) -> str | None:

@@ -22,7 +22,7 @@ from evaluation.sandbox import Job, Program
 
 _MOST_PROMPT_CHARACTERS = 6000
 _STOP = ("<|endoftext|>", "</s>", "\ndef ", "\nclass ", "\nif __name__", "\n@", "\n```")
-_EXAMPLES = """
+EXAMPLES = """
 import doctest as _doctest
 _globals = dict(globals())
 _tests = _doctest.DocTestParser().get_doctest({docstring!r}, _globals, {name!r}, None, None)
@@ -91,7 +91,7 @@ class DoctestEval(GenerativeBenchmark):
         return completed(task.prompt, completion)
 
     def checks(self, task: Task, source: str) -> Sequence[Job]:
-        test = _EXAMPLES.format(docstring=task.data["docstring"], name=task.data["name"])
+        test = EXAMPLES.format(docstring=task.data["docstring"], name=task.data["name"])
         return [Program(source=source, test=test, limits=self.limits)]
 
     def canonical(self, task: Task) -> str | None:

@@ -45,6 +45,7 @@ _NOBODY = 65534
 _FILE_NAME = "<program>"
 #: The name under which a test finds what it calls after each assert that held.
 ASSERT_HELD = "_assert_held"
+_TOOLS = ("unittest", "doctest")  # what tests check with, beside assert
 _IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([\w.]+)|import[ \t]+([^\n;#]+))", re.M)
 _own_modules: list[str] = []  # of this project: programs do not find them
 _FLUSH_BYTES = 32 * 1024
@@ -237,6 +238,7 @@ def _program(source: str, test: bytes, result_expression: str | None) -> None:
     process, own = os.getpid, os.getpid()
     counted = [0]
     tests = marshal.loads(test) if test else None
+    renew = _renewal([name for name in _TOOLS if name.encode() in test])
     module = _fresh_module(source)
 
     def held() -> None:
@@ -248,6 +250,7 @@ def _program(source: str, test: bytes, result_expression: str | None) -> None:
         run(code, module.__dict__)
         if tests is not None:
             module.__dict__[ASSERT_HELD] = held
+            renew()
             run(tests, module.__dict__)
         value = evaluate(result_expression, module.__dict__) if result_expression else None
         report = {"ended": True, "result": value, "asserts": counted[0]}
@@ -264,6 +267,21 @@ def _program(source: str, test: bytes, result_expression: str | None) -> None:
     while data:
         data = data[write(VERDICT_FD, data) :]
     leave(0)
+
+
+def _renewal(names: list[str]) -> Callable[[], None]:
+    """What imports these modules anew: a program may have changed them, or have one of its own."""
+    path, get = [*sys.path], __import__
+
+    def renew() -> None:
+        sys.path, kept = path, sys.path
+        for part in [part for part in sys.modules if part.partition(".")[0] in names]:
+            del sys.modules[part]
+        for name in names:
+            get(name)
+        sys.path = kept
+
+    return renew
 
 
 def _encoder() -> Callable[[Any, int], Any]:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.benchmarks.bigcodebench import EPILOGUE
+from evaluation.benchmarks.doctest_eval import EXAMPLES
 from evaluation.sandbox import (
     Limits,
     Pairs,
@@ -413,6 +415,31 @@ def test_forgeries_do_not_pass(name: str, sandbox: Sandbox) -> None:
         assert not outcome.passed, outcome
         assert outcome.status != "ok"
     assert sandbox.run(Pairs(RIGHT, "add", INPUTS, EXPECTED, limits=QUICK)).passed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "unittest.TestCase.assertEqual = lambda *a: None",
+        "unittest.TestCase.failureException = unittest.SkipTest",
+        "unittest.TestCase.run = lambda self, result: result.startTest(self)",
+        "unittest.TextTestRunner.run = lambda *a: [a[0].stream] and doctest.TestResults(0, 1)",
+        "sys.modules['unittest'] = type('M', (), {'TestCase': object})",
+        "open('unittest.py', 'w').write('TestCase = object')\nsys.path.insert(0, '.')",
+        "doctest.DocTestRunner.run = lambda *a, **k: doctest.TestResults(0, 1)",
+        "def add(a, b): raise unittest.SkipTest",
+    ],
+)
+def test_tools_of_tests_are_as_they_were(change: str, sandbox: Sandbox) -> None:
+    wrong = f"import doctest, sys, unittest\ndef add(a, b): return 0\n{change}\n"
+    cases = (
+        "import unittest\nclass TestCases(unittest.TestCase):\n"
+        "    def test_add(self): self.assertEqual(add(1, 2), 3123456)\n" + EPILOGUE
+    )
+    examples = EXAMPLES.format(docstring=">>> add(1, 2)\n3123456\n", name="add")
+    for test in (cases, examples):
+        assert sandbox.run(Program(RIGHT, test, limits=QUICK)).passed
+        assert not sandbox.run(Program(wrong, test, limits=QUICK)).passed
 
 
 # level container has no file system, process tree, user or host name of its own: what is refused
