@@ -106,7 +106,33 @@ READING = "a, b = map(int, input().split())\n"
         (READING + "print(a + b)\nimport sys\nsys.stdout.close()", True),
         (READING + "print(a + b)\nraise SystemExit", True),
         (READING + "import atexit\natexit.register(lambda: print(a + b))", True),
+        (READING + "print(a + b)\nimport os, sys\nsys.stdout.flush()\nos._exit(0)", True),
+        (READING + "import sys\nprint(a + b, file=sys.__stdout__)", True),
+        (
+            READING + "import os\nos.mkdir('d' + input.__name__ * a)\nos.chdir('/')\nprint(a + b)",
+            True,
+        ),
+        (READING + "import asyncio\nasyncio.get_event_loop().close()\nprint(a + b)", True),
+        (READING + "import pickle\nclass A: pass\npickle.dumps(A())\nprint(a + b)", True),
+        (READING + "import os\nif os.fork():\n    os.wait()\n    print(a + b)", True),
+        (
+            "import threading, time\ndef run():\n    time.sleep(0.05)\n"
+            "    print(sum(map(int, input().split())))\nthreading.Thread(target=run).start()",
+            True,
+        ),
+        (
+            "from multiprocessing import Pool\ndef twice(x): return 2 * x\n"
+            "if __name__ == '__main__':\n    with Pool(2) as pool:\n"
+            "        print(sum(pool.map(twice, map(int, input().split()))) // 2)",
+            True,
+        ),
         (READING + "print(a + b)\nraise SystemExit(1)", False),
+        (READING + "print(a + b)\nimport os\nos._exit(1)", False),
+        (
+            READING + "print(a + b)\nimport threading, os\nthreading.Timer(0.1, os.abort).start()",
+            False,
+        ),
+        ("import os\nos.write(7, b'v\\0\\0\\0\\1N')", False),
         ("print(", False),
         ("print(3)", False),  # the second input has another sum
         (
@@ -119,3 +145,10 @@ def test_programs_read_and_print_as_they_like(sandbox: Sandbox, program: str, pa
     job = stdin_pairs(program, [("1 2\n", "3\n"), ("4 5", "9")], Limits())
     outcome = sandbox.run(job)
     assert outcome.passed == passes, outcome
+
+
+@pytest.mark.parametrize("program", ["while True: pass", "import time\ntime.sleep(60)"])
+def test_a_program_past_its_time_is_stopped(sandbox: Sandbox, program: str) -> None:
+    limits = Limits(cpu_seconds=1, input_cpu_seconds=1, wall_seconds=4)
+    outcome = sandbox.run(stdin_pairs(program, [("1 2", "3")], limits))
+    assert (outcome.passed, outcome.status) == (False, "timeout"), outcome
