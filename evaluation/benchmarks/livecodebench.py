@@ -22,7 +22,7 @@ from evaluation.benchmarks.data import DataFile
 from evaluation.benchmarks.generative import GenerativeBenchmark, Task
 from evaluation.benchmarks.python_functions import STOP_CHAT, program, standalone
 from evaluation.benchmarks.stdin_programs import stdin_pairs
-from evaluation.sandbox import Job, Limits, Pairs
+from evaluation.sandbox import Compare, Job, Limits, Pairs
 
 DATA = DataFile(
     name="livecodebench.jsonl",
@@ -93,6 +93,7 @@ class LiveCodeBench(GenerativeBenchmark):
                 entry_point="call_solution",
                 inputs=[tuple(_values(test["input"])) for test in tests],
                 expected=[_value(test["output"]) for test in tests],
+                compare=Compare(oracle="as_json"),  # a tuple will do for a list
                 limits=self.limits,
             )
         ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evaluation.sandbox import Limits, Pairs
+from evaluation.sandbox import Compare, Limits, Pairs
 
 _DRIVER = """
 import os as _os
@@ -99,7 +99,8 @@ def printed_words(text: str) -> list[list[str]]:
 
 
 def stdin_pairs(source: str, cases: Sequence[tuple[str, str]], limits: Limits) -> Pairs:
-    """A check of a whole program against (input, expected output) cases."""
+    """A check of a whole program against (input, expected output) cases; a line may also have other
+    words that are numbers and equal."""
     return Pairs(
         source=_DRIVER.format(
             source=source, call_seconds=limits.input_cpu_seconds, seconds=limits.cpu_seconds
@@ -107,5 +108,6 @@ def stdin_pairs(source: str, cases: Sequence[tuple[str, str]], limits: Limits) -
         entry_point="run_with",
         inputs=[(given,) for given, _ in cases],
         expected=[printed_words(wanted) for _, wanted in cases],
+        compare=Compare(oracle="printed"),
         limits=limits,
     )

@@ -31,6 +31,11 @@ class Compare:
         if self.oracle and self.oracle not in ORACLES:
             raise ValueError(f"oracle {self.oracle!r}: expected one of {', '.join(ORACLES)}")
 
+    @property
+    def same_is_right(self) -> bool:
+        """Whether an answer with the very bytes of the expected one needs no further look."""
+        return self.oracle != "root_of_polynomial"
+
 
 def holds(compare: Compare, value: Any, expected: Any, arguments: Any = ()) -> bool:
     """Whether a returned value is right. Values that cannot be compared are wrong."""
@@ -117,12 +122,23 @@ def _json_like(value: Any) -> Any:
     return value
 
 
+def _printed(value: Any, expected: Any, arguments: Any, atol: float) -> bool:
+    """Lines of words: the same words, or else equal numbers."""
+    from decimal import Decimal
+
+    return len(value) == len(expected) and all(
+        line == wanted or [*map(Decimal, line)] == [*map(Decimal, wanted)]
+        for line, wanted in zip(value, expected, strict=True)
+    )
+
+
 ORACLES: dict[str, Callable[[Any, Any, Any, float], bool]] = {
     "anything": lambda value, expected, arguments, atol: True,
     "zero_too": lambda value, expected, arguments, atol: value == expected or value == 0,
     "same_set": lambda value, expected, arguments, atol: set(value) == set(expected),
     "as_json": _as_json,
     "is_some": _is_some,
+    "printed": _printed,
     "pyramid_surface": _pyramid_surface,
     "digit_distance": _digit_distance,
     "root_of_polynomial": _root_of_polynomial,

@@ -13,6 +13,7 @@ import pytest
 
 from evaluation.benchmarks import livecodebench
 from evaluation.benchmarks.data import SETTING
+from evaluation.benchmarks.generative import Task
 from evaluation.benchmarks.livecodebench import LiveCodeBench, load_tasks, private_cases
 from evaluation.benchmarks.stdin_programs import stdin_pairs
 from evaluation.run import score_samples
@@ -145,6 +146,32 @@ def test_programs_read_and_print_as_they_like(sandbox: Sandbox, program: str, pa
     job = stdin_pairs(program, [("1 2\n", "3\n"), ("4 5", "9")], Limits())
     outcome = sandbox.run(job)
     assert outcome.passed == passes, outcome
+
+
+@pytest.mark.parametrize(
+    ("printed", "passes"),
+    [
+        ("0.50 1\\nYES", True),
+        ("0.5 1.0\\n\\nYES", True),
+        ("5e-1 1\\nYES", True),
+        ("0.5 1\\nyes", False),
+        ("0.5000001 1\\nYES", False),
+        ("0.5 1 1\\nYES", False),
+        ("0.5\\n1\\nYES", False),
+        ("nan 1\\nYES", False),
+    ],
+)
+def test_numbers_may_be_printed_otherwise(sandbox: Sandbox, printed: str, passes: bool) -> None:
+    job = stdin_pairs(f"print('{printed}')", [("", "0.5 1\nYES\n")], Limits())
+    assert sandbox.run(job).passed == passes
+
+
+def test_a_tuple_will_do_for_a_list(sandbox: Sandbox) -> None:
+    tests = [{"input": "1", "output": "[1, 2]"}]
+    task = Task("q", "", {"starter": "class Solution:", "tests": tests, "method": "two"})
+    for value, passes in (("(a, 2)", True), ("[a, 2]", True), ("(a, 3)", False)):
+        source = f"class Solution:\n    def two(self, a): return {value}\n"
+        assert sandbox.run(LiveCodeBench().checks(task, source)[0]).passed == passes
 
 
 @pytest.mark.parametrize("program", ["while True: pass", "import time\ntime.sleep(60)"])
