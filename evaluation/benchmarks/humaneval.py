@@ -19,6 +19,7 @@ from evaluation.benchmarks.python_functions import (
     STOP_CHAT,
     answered,
     completed,
+    profile_of,
     program,
 )
 from evaluation.sandbox import Job, RemoteTest
@@ -73,6 +74,7 @@ class HumanEvalFormat(GenerativeBenchmark):
                 names=(entry_point,),
                 prelude=IMPORTS + task.prompt.rstrip() + "\n    pass\n",
                 limits=self.limits,
+                profile=profile_of(source),
             )
         ]
 

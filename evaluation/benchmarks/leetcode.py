@@ -18,7 +18,14 @@ from typing import Any
 
 from evaluation.benchmarks.data import DataFile
 from evaluation.benchmarks.generative import GenerativeBenchmark, Task
-from evaluation.benchmarks.python_functions import STOP, STOP_CHAT, completed, program, standalone
+from evaluation.benchmarks.python_functions import (
+    STOP,
+    STOP_CHAT,
+    completed,
+    profile_of,
+    program,
+    standalone,
+)
 from evaluation.sandbox import Job, Pairs, Program
 
 DATA = DataFile(
@@ -71,7 +78,8 @@ class LeetCode(GenerativeBenchmark):
     def checks(self, task: Task, source: str) -> Sequence[Job]:
         pairs = as_pairs(task.data["test"])
         if pairs is None:
-            return [Program(source=source, test=task.data["test"], limits=self.limits)]
+            test = task.data["test"]
+            return [Program(source, test, limits=self.limits, profile=profile_of(source))]
         method, inputs, expected = pairs
         call = f"\n\n\ndef call_solution(arguments):\n    return Solution().{method}(**arguments)\n"
         return [
@@ -81,6 +89,7 @@ class LeetCode(GenerativeBenchmark):
                 inputs=[(arguments,) for arguments in inputs],
                 expected=expected,
                 limits=self.limits,
+                profile=profile_of(source),
             )
         ]
 

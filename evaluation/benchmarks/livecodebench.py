@@ -20,7 +20,7 @@ from typing import Any
 
 from evaluation.benchmarks.data import DataFile
 from evaluation.benchmarks.generative import GenerativeBenchmark, Task
-from evaluation.benchmarks.python_functions import STOP_CHAT, program, standalone
+from evaluation.benchmarks.python_functions import STOP_CHAT, profile_of, program, standalone
 from evaluation.benchmarks.stdin_programs import stdin_pairs
 from evaluation.sandbox import Compare, Job, Limits, Pairs
 
@@ -95,6 +95,7 @@ class LiveCodeBench(GenerativeBenchmark):
                 expected=[_value(test["output"]) for test in tests],
                 compare=Compare(oracle="as_json"),  # a tuple will do for a list
                 limits=self.limits,
+                profile=profile_of(source),
             )
         ]
 

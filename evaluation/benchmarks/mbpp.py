@@ -18,7 +18,14 @@ from typing import Any
 from evaluation.answers import extract_code, trim_to_parsable
 from evaluation.benchmarks.data import DataFile, Hub
 from evaluation.benchmarks.generative import GenerativeBenchmark, Task
-from evaluation.benchmarks.python_functions import STOP, STOP_CHAT, completed, program, standalone
+from evaluation.benchmarks.python_functions import (
+    STOP,
+    STOP_CHAT,
+    completed,
+    profile_of,
+    program,
+    standalone,
+)
 from evaluation.sandbox import Job, Limits, Program, RemoteTest
 
 DATA = DataFile(
@@ -75,8 +82,8 @@ class MbppFormat(GenerativeBenchmark):
         test = "\n".join([setup, *task.data["test_list"]])
         functions, classes = called(test, task.data.get("code") or "")
         if classes:  # the tests build objects of the answer: they cannot stay outside
-            return [Program(source=source, test=test, limits=self.limits)]
-        return [RemoteTest(source=source, test=test, names=functions, limits=self.limits)]
+            return [Program(source, test, limits=self.limits, profile=profile_of(source))]
+        return [RemoteTest(source, test, functions, limits=self.limits, profile=profile_of(source))]
 
     def canonical(self, task: Task) -> str | None:
         return str(task.data["code"])

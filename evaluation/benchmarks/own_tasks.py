@@ -18,6 +18,7 @@ from evaluation.benchmarks.base import UnavailableError
 from evaluation.benchmarks.generative import GenerativeBenchmark, Task
 from evaluation.benchmarks.humaneval import HumanEvalFormat
 from evaluation.benchmarks.mbpp import MbppFormat
+from evaluation.benchmarks.python_functions import profile_of
 from evaluation.sandbox import Compare, Job, Pairs
 
 _HUMANEVAL = ("task_id", "prompt", "entry_point")
@@ -70,6 +71,7 @@ class OwnHumanEval(HumanEvalFormat):
                     expected=list(task.data["expected"]),
                     compare=Compare(atol=0.0, oracle="as_json"),
                     limits=self.limits,
+                    profile=profile_of(source),
                 )
             )
         return jobs

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from evaluation.answers import defines, extract_code, trim_to_parsable
+from evaluation.sandbox.runner import may_use_packages
 
 STOP = ("<|endoftext|>", "</s>", "\nif __name__", "\ndef main(", "\nprint(")
 STOP_BASE = ("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\n```", "\n@", "\n#")
@@ -31,6 +32,11 @@ def program(code: str) -> str:
     'from __future__ import annotations\\n'
     """
     return future_first(IMPORTS + code.removeprefix("\ufeff"))
+
+
+def profile_of(source: str) -> str:
+    """The sandbox's profile for an answer: with this environment's packages if it imports any."""
+    return "packages" if may_use_packages(source.encode("utf-8", "replace")) else "python"
 
 
 def future_first(code: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evaluation.benchmarks.python_functions import profile_of
 from evaluation.sandbox import Compare, Limits, Pairs
 
 _DRIVER = """
@@ -110,4 +111,5 @@ def stdin_pairs(source: str, cases: Sequence[tuple[str, str]], limits: Limits) -
         expected=[printed_words(wanted) for _, wanted in cases],
         compare=Compare(oracle="printed"),
         limits=limits,
+        profile=profile_of(source),
     )

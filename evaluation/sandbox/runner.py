@@ -152,7 +152,7 @@ def prepare_interpreter(config: dict[str, Any], *, isolated: bool) -> None:
 def _calls(header: dict[str, Any], parts: list[bytes]) -> None:
     """Modes `calls` and `remote`."""
     read, write, leave = os.read, os.write, os._exit
-    encode = partial(wire.encode, numbers_of_numpy=_may_use_numpy(parts[0]))
+    encode = partial(wire.encode, numbers_of_numpy=may_use_packages(parts[0]))
     clock, last = time.monotonic, [time.monotonic()]
     arm, used, seconds = signal.setitimer, time.process_time, header["input_cpu_seconds"]
     room, text_room = header["value_bytes"], header["text_bytes"]
@@ -298,7 +298,7 @@ def _encoder() -> Callable[[Any, int], Any]:
     return made
 
 
-def _may_use_numpy(source: bytes) -> bool:
+def may_use_packages(source: bytes) -> bool:
     """Whether a program names numpy, or imports a package that may give its numbers back."""
     names = []
     for one, several in _IMPORT.findall(source):

@@ -56,6 +56,19 @@ def test_chat_answers_keep_the_prompts_helpers() -> None:
             assert sandbox.run(benchmark.checks(task, raw)[0]).passed
 
 
+def test_answers_may_use_packages() -> None:
+    task = next(task for task in load_tasks() if task.task_id == "HumanEval/4")
+    answer = (
+        "import numpy as np\n"
+        + task.prompt
+        + "    return np.abs(numbers - np.mean(numbers)).mean()"
+    )
+    with Sandbox(workers=1) as sandbox:
+        assert sandbox.run(HumanEval().checks(task, answer)[0]).passed
+        wrong = answer.replace("np.abs", "np.add(1, numbers).sum() + np.abs")
+        assert not sandbox.run(HumanEval().checks(task, wrong)[0]).passed
+
+
 def test_what_must_stand_first_does() -> None:
     for first in (
         "from __future__ import annotations",

@@ -108,6 +108,7 @@ READING = "a, b = map(int, input().split())\n"
         (READING + "print(a + b)\nraise SystemExit", True),
         (READING + "import atexit\natexit.register(lambda: print(a + b))", True),
         (READING + "print(a + b)\nimport os, sys\nsys.stdout.flush()\nos._exit(0)", True),
+        ("import numpy as np\nprint(np.array(input().split(), int).sum())", True),
         (READING + "import sys\nprint(a + b, file=sys.__stdout__)", True),
         (
             READING + "import os\nos.mkdir('d' + input.__name__ * a)\nos.chdir('/')\nprint(a + b)",
