@@ -46,7 +46,8 @@ class RemoteTest:
 
     names: what the test calls; each stand-in sends plain arguments to the runner and gets plain
     data back. prelude: trusted code before the test (helpers of the prompt). Exceptions of the
-    model arrive as the built-in exception of that name, else RuntimeError.
+    model arrive as the built-in exception that they are or derive from; what would end a loop of
+    the test arrives as RuntimeError.
     """
 
     source: str

@@ -48,6 +48,7 @@ ASSERT_HELD = "_assert_held"
 _TOOLS = ("unittest", "doctest")  # what tests check with, beside assert
 _IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([\w.]+)|import[ \t]+([^\n;#]+))", re.M)
 _own_modules: list[str] = []  # of this project: programs do not find them
+_EXCEPTION_BYTES = 8 * 1024
 _FLUSH_BYTES = 32 * 1024
 _FLUSH_SECONDS = 0.2
 
@@ -182,7 +183,7 @@ def _calls(header: dict[str, Any], parts: list[bytes]) -> None:
             if len(data) > (text_room if type(value) is str else room):
                 data = wire.digest(data)  # it is equal or not; nobody looks into it
         except BaseException as error:  # noqa: BLE001 - SystemExit and the like are no answer
-            data, status = encode(_name_and_text(error)), RAISED
+            data, status = _told(error), RAISED
         if used() > end:
             signal.raise_signal(signal.SIGPROF)
             leave(1)
@@ -416,6 +417,20 @@ def _name_and_text(error: BaseException) -> tuple[str, str]:
         return type(error).__name__[:80], str(error)[:300]
     except BaseException:  # noqa: BLE001 - a hostile exception cannot even be printed
         return "Exception", ""
+
+
+def _told(error: BaseException) -> bytes:
+    """Name and text of an exception; the built-in one that it is; what it was made of, if plain."""
+    name, text = _name_and_text(error)
+    try:
+        kinds = type.mro(type(error))
+        base = next(kind.__name__ for kind in kinds if kind.__module__ == "builtins")
+        data = wire.encode((name, text, base, error.args))
+        if len(data) < _EXCEPTION_BYTES:
+            return data
+    except BaseException:  # noqa: BLE001 - it is hostile
+        pass
+    return wire.encode((name, text, name, (text,)))
 
 
 def _describe(error: BaseException) -> str:

@@ -543,7 +543,7 @@ def _outputs(data: bytes, wanted: int, answer: dict[str, Any]) -> tuple[list[Out
 
 def _told(data: bytes) -> str:
     try:
-        name, text = wire.decode(data)
+        name, text, *_ = wire.decode(data)
         return f"{name}: {text}"[:300]
     except (wire.WireError, TypeError, ValueError):
         return "malformed error"

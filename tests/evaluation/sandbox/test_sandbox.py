@@ -191,6 +191,50 @@ def test_unusual_styles_are_no_failures(sandbox: Sandbox, style: str) -> None:
         assert outcome.passed, outcome
 
 
+@pytest.mark.parametrize(
+    ("source", "caught", "passes"),
+    [
+        (
+            "class E(ValueError): pass\ndef f(): raise E('why')",
+            "ValueError as e: str(e) == 'why'",
+            True,
+        ),
+        (
+            "class E(Exception): pass\ndef f(): raise E('why')",
+            "Exception as e: str(e) == 'why'",
+            True,
+        ),
+        (
+            "class E(KeyError): __str__ = lambda s: 'x'\ndef f(): raise E",
+            "KeyError as e: True",
+            True,
+        ),
+        ("def f(): return {}['k']", "KeyError as e: e.args == ('k',)", True),
+        ("def f(): open('none')", "FileNotFoundError as e: e.errno == 2", True),
+        ("def f(): raise ValueError('a', 1)", "ValueError as e: e.args == ('a', 1)", True),
+        ("def f(): b'\\xff'.decode()", "UnicodeDecodeError as e: e.start == 0", True),
+        ("import json\ndef f(): json.loads('{')", "ValueError as e: 'line 1' in str(e)", True),
+        ("import sys\ndef f(): sys.exit(3)", "SystemExit as e: e.code == 3", True),
+        ("def f(): raise ValueError(object(), 'x' * 99999)", "ValueError as e: True", True),
+        (
+            "class ValueError(Exception): pass\ndef f(): raise ValueError",
+            "ValueError as e: True",
+            False,
+        ),
+        ("def f(): raise StopIteration", "StopIteration as e: True", False),
+        ("def f(): raise TypeError", "ValueError as e: True", False),
+        ("def f(): return 1", "ValueError as e: True", False),
+    ],
+)
+def test_exceptions_arrive_as_what_they_are(
+    sandbox: Sandbox, source: str, caught: str, passes: bool
+) -> None:
+    kind, _, held = caught.partition(": ")
+    test = f"try:\n    f()\nexcept {kind}:\n    assert {held}\nelse:\n    assert False\n"
+    outcome = sandbox.run(RemoteTest(source, test, ["f"]))
+    assert outcome.passed == passes, outcome
+
+
 def test_numbers_of_numpy_come_from_packages_built_on_it(sandbox: Sandbox) -> None:
     source = "import pandas as pd\ndef f(x): return pd.Series(x).mean()"
     limits = Limits(cpu_seconds=20, input_cpu_seconds=10)
