@@ -114,7 +114,6 @@ _SEQUENCES: dict[type, Callable[[Any], Any]] = {
     tuple: tuple,
     set: set,
     frozenset: frozenset,
-    type({}.keys()): set,
 }
 _MAPPINGS = frozenset({dict, Counter, OrderedDict, defaultdict})
 # by name: this module is copied into every program, most of which never import these
@@ -129,7 +128,11 @@ _TAGGED: dict[str, Callable[[Any], Any]] = {
     "datetime.time": lambda v: v.isoformat(),
     "datetime.timedelta": lambda v: (v.days, v.seconds, v.microseconds),
 }
-_VIEWS: dict[type, str] = {type({}.values()): "values", type({}.items()): "items"}
+_VIEWS: dict[type, str] = {
+    type({}.keys()): "keys",
+    type({}.values()): "values",
+    type({}.items()): "items",
+}
 _BASES: dict[type, Callable[[Any], Any]] = {
     int: int.__pos__,
     float: float.__pos__,
@@ -147,7 +150,7 @@ _MOST_ITEMS = 100_000  # of an iterator, which may have no end
 _PARTS: dict[str, type] = {
     **dict.fromkeys(("range", "Fraction", "date", "timedelta"), int),
     **dict.fromkeys(("Decimal", "datetime", "time"), str),
-    **dict.fromkeys(("deque", "values", "items", "iterator"), list),
+    **dict.fromkeys(("deque", "keys", "values", "items", "iterator"), list),
     "bytearray": bytes,
 }
 # any other text that starts with a zero is a text
@@ -257,6 +260,8 @@ def _standard_value(name: str, parts: Any) -> Any:
 
     if name == "iterator":
         return iter(parts)
+    if name == "keys":
+        return dict.fromkeys(parts).keys()
     if name == "values":
         return dict(enumerate(parts)).values()
     if name == "items":

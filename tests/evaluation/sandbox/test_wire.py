@@ -110,6 +110,8 @@ def test_iterators_and_views_come_back_as_such() -> None:
     assert [1] != back[0] != 1 and list(back[0]) == [1] and list(back[0]) == []
     assert len(back[1]) == 1 and list(back[1]) == [2] and back[1] != [2]
     assert back[2] == {(1, 2)}
+    keys = wire.decode(wire.encode(dict.fromkeys(["b", "a", "zz", "c"]).keys()))
+    assert list(keys) == ["b", "a", "zz", "c"] and keys == {"a", "b", "c", "zz"}
     endless = wire.decode(wire.encode(itertools.count()))
     assert list(itertools.islice(endless, 3)) == [0, 1, 2]
 
@@ -161,6 +163,7 @@ def test_damaged_bytes_are_a_value_or_an_error(value: Any, choose: st.DataObject
         marshal.dumps(("\0Fraction", ("1e99999999", 1)), 2),
         marshal.dumps(("\0bytearray", 3 * 10**9), 2),
         marshal.dumps(("\0items", [1]), 2),
+        marshal.dumps(("\0keys", [[1]]), 2),
         b"[\x01\x00\x00\x00" * 5000 + b"N",
         b"NN",
     ],
