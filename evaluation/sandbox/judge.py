@@ -29,6 +29,7 @@ from evaluation.sandbox.outcome import Limits
 _CPU_SECONDS = 10**8  # it lives long; what takes too long is ended by the supervisor
 _MEMORY_BYTES = 4 * 1024**3
 _SHORTEST_ROOM = 64 * 1024
+_ROOM_FACTOR = 16  # an equal value may take this much more: a number where True is expected, say
 _ERROR_CHARACTERS = 300
 # the model's must not end the loops of a test
 _LOOPS_END = (StopIteration, StopAsyncIteration, GeneratorExit)
@@ -86,7 +87,7 @@ class Runner:
     def _frame(self, room: int | None = None) -> tuple[bytes, bytes]:
         head = self._take(5)
         (length,) = struct.unpack(">I", head[1:])
-        if length > max(room or 0, _SHORTEST_ROOM):
+        if length > min(max(room or 0, _SHORTEST_ROOM), self._room + _SHORTEST_ROOM):
             raise self._gone("an answer longer than allowed")
         return head[:1], self._take(length)
 
@@ -119,7 +120,7 @@ def judge_pairs(header: dict[str, Any], parts: list[bytes], peer: Runner) -> dic
     try:
         peer.ready()
         for place, wanted in enumerate(expected):
-            good, data = peer.answer(4 * len(wanted))
+            good, data = peer.answer(_ROOM_FACTOR * len(wanted))
             if good and data == wanted and compare.same_is_right:
                 passed += 1
                 continue

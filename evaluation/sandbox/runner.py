@@ -180,7 +180,7 @@ def _calls(header: dict[str, Any], parts: list[bytes]) -> None:
         try:
             value, status = function(*args, **kwargs), VALUE
             data = encode(value)
-            if len(data) > (text_room if type(value) is str else room):
+            if len(data) > (text_room if data[:1] == b"u" else room):  # a text
                 data = wire.digest(data)  # it is equal or not; nobody looks into it
         except BaseException as error:  # noqa: BLE001 - SystemExit and the like are no answer
             data, status = _told(error), RAISED

@@ -268,11 +268,19 @@ def test_a_long_text_travels_as_its_digest(sandbox: Sandbox) -> None:
         return outcome.passed
 
     assert passes(source)
+    assert passes("class S(str): pass\n" + source.replace("'ab' * n", "S('ab' * n)"))
     assert not passes(source.replace("'ab' * n", "'ab' * n + 'c' * (n > 50)"))
     assert not passes(source.replace("'ab' * n", "'ab' if n == 80 else 'ab' * n"))
     assert not passes("import hashlib\n" + source.replace(
         "'ab' * n", "b'\\0sha256' + hashlib.sha256(b'a').digest() if n == 80 else 'ab' * n"
     ))  # fmt: skip
+
+
+def test_an_equal_value_may_take_more_room(sandbox: Sandbox) -> None:
+    wanted = [True] * 30_000
+    for item, passes in (("1.0", True), ("1", True), ("2", False)):
+        source = f"def f(): return [{item}] * 30000"
+        assert sandbox.run(Pairs(source, "f", [()], [wanted])).passed == passes
 
 
 def test_one_call_past_its_limit_fails_the_rest_goes_on_elsewhere(sandbox: Sandbox) -> None:
