@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Collection
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.M | re.S)
+_LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _PYTHON = frozenset({"python", "py", "python3"})
 
 
@@ -46,22 +47,30 @@ def trim_to_parsable(code: str, *, minimum_lines: int = 0) -> str:
     >>> trim_to_parsable("x = 1\nI hope this helps!")
     'x = 1\n'
     """
-    if parses(code):
-        return code
-    lines = code.splitlines(keepends=True)
-    for count in range(len(lines) - 1, max(minimum_lines, 1) - 1, -1):
+    lines = _LINES.findall(code)
+    count = len(lines)
+    while count >= max(minimum_lines, 1):
         prefix = "".join(lines[:count])
-        if parses(prefix):
+        wrong = _wrong_line(prefix)
+        if not wrong:
             return prefix
+        count = min(count, wrong) - 1  # whatever stands after that line, it is wrong
     return code
 
 
 def parses(code: str) -> bool:
     """Whether the text is valid Python."""
+    return not _wrong_line(code)
+
+
+def _wrong_line(code: str) -> int:
+    """Number of the line where Python stops reading, 0 when it reads all."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             ast.parse(code)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return False
-    return True
+        except SyntaxError as error:
+            return error.lineno or code.count("\n") + 1
+        except (ValueError, RecursionError, MemoryError):
+            return code.count("\n") + 1
+    return 0

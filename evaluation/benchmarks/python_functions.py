@@ -22,7 +22,7 @@ from collections import *
 
 """
 
-_FUTURE = re.compile(r"^from __future__ import (?:\([^)]*\)|.*)", re.M)
+_FUTURE = re.compile(r"^from __future__ import (?:\([^()]{,500}\)|.*)", re.M)
 
 
 def program(code: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import time
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.answers import defines, extract_code, trim_to_parsable
+from evaluation.benchmarks.python_functions import program
 
 
 def test_first_python_block_wins_over_earlier_other_blocks() -> None:
@@ -33,6 +35,14 @@ def test_trim_keeps_the_prompt_and_whatever_parses() -> None:
     code = "def f():\n    return 1\nHope that helps!\nBye\n"
     assert trim_to_parsable(code) == "def f():\n    return 1\n"
     assert trim_to_parsable("def f(:\n", minimum_lines=1) == "def f(:\n"
+
+
+def test_a_long_answer_takes_a_step_an_error_not_a_step_a_line() -> None:
+    good, bad = "x = 1\n" * 20_000, "bad bad\n" * 20_000
+    started = time.process_time()
+    assert trim_to_parsable(good + bad) == good
+    program("from __future__ import (\n" * 20_000)
+    assert time.process_time() - started < 10
 
 
 @settings(max_examples=50, deadline=None)
