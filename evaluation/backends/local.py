@@ -7,6 +7,7 @@ by prompt, sample number and seed: independent of batching).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from evaluation.models import LoadedModel
 from evaluation.parallel import as_done
 
 _TAIL_TOKENS = 32
+_log = logging.getLogger(__name__)
 
 
 class TransformersBackend(Backend):
@@ -31,6 +33,14 @@ class TransformersBackend(Backend):
             prompt: len(self._encode(prompt, parameters))
             for prompt in dict.fromkeys(job.prompt for job in jobs)
         }
+        room = self._room(parameters)
+        if longer := sum(length > room for length in lengths.values()):
+            _log.warning(
+                "%s has a context of %d tokens: %d of %d prompts lose their beginning, as more "
+                "than %d tokens leave no room for an answer of %d",
+                self.name, self.loaded.context_length, longer, len(lengths), room,
+                parameters.max_new_tokens,
+            )  # fmt: skip
         ordered = sorted(jobs, key=lambda job: (-lengths[job.prompt], job))
         # two batches at least, so that a second core has work; a rule no machine's size changes
         cuda = self.loaded.device.type == "cuda"
@@ -42,19 +52,23 @@ class TransformersBackend(Backend):
         self, batches: Sequence[list[Job]], parameters: Parameters
     ) -> Iterator[tuple[list[Job], list[str]]]:
         def decode(batch: list[Job]) -> list[str]:
-            rows = [self._encode(job.prompt, parameters) for job in batch]
+            room = self._room(parameters)
+            rows = [self._encode(job.prompt, parameters)[-room:] for job in batch]
             return _decode_batch(self.loaded, rows, batch, parameters)
 
         return as_done(self.loaded, batches, decode)
 
     def _encode(self, prompt: str, parameters: Parameters) -> list[int]:
-        """Token ids; a prompt that does not fit the context keeps its end."""
         text = chat_prompt(self.loaded, prompt) if parameters.chat else prompt
-        room = max(1, self.loaded.context_length - parameters.max_new_tokens)
         # a chat template already holds the special tokens that open a text
         encoded = self.loaded.tokenizer(text, add_special_tokens=not parameters.chat)
-        ids: list[int] = encoded["input_ids"][-room:]
+        ids: list[int] = encoded["input_ids"]
         return ids
+
+    def _room(self, parameters: Parameters) -> int:
+        """Tokens of a prompt that are kept, from its end: half of the context at least."""
+        context = self.loaded.context_length
+        return max(1, context - min(parameters.max_new_tokens, context // 2))
 
 
 def chat_prompt(loaded: LoadedModel, instruction: str) -> str:
@@ -122,6 +136,7 @@ def _decode_batch(
                 place
                 for place, (index, tail) in enumerate(zip(active, tails, strict=True))
                 if produced[index][-1] not in ends
+                and len(rows[index]) + len(produced[index]) < loaded.context_length
                 and not any(word in tail for word in parameters.stop)
             ]
             if not going:

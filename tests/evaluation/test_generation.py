@@ -92,6 +92,25 @@ def test_stop_strings_end_the_answer(loaded: LoadedModel, tmp_path: Path) -> Non
     assert cut == cut_at_stop(text, (stop,)) == text[: text.find(stop)]
 
 
+def test_an_answer_never_takes_the_prompts_half_of_the_context(
+    loaded: LoadedModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import torch
+
+    context = loaded.context_length
+    prompt = "x = 1\n" * 40
+    length = len(loaded.tokenizer(prompt)["input_ids"])
+    assert context // 4 < length < context // 2
+    free = Parameters(max_new_tokens=context)
+    found = generate(loaded, [prompt], free, cache=tmp_path / "a.jsonl")[0]
+    ids = torch.tensor([loaded.tokenizer(prompt)["input_ids"]])
+    whole = loaded.model.generate(ids, max_length=context, do_sample=False, pad_token_id=0)
+    assert found == [loaded.tokenizer.decode(whole[0, length:], skip_special_tokens=True)]
+    assert not caplog.records
+    generate(loaded, [prompt * 4, prompt], free, cache=tmp_path / "b.jsonl")
+    assert f"1 of 2 prompts lose their beginning, as more than {context // 2} " in caplog.text
+
+
 def test_chat_needs_a_template(loaded: LoadedModel) -> None:
     assert chat_prompt(loaded, "hi") == "<|user|>hi<|end|><|assistant|>"
     template, loaded.tokenizer.chat_template = loaded.tokenizer.chat_template, None
