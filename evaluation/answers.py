@@ -10,9 +10,14 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
-_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+#-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.M | re.S)
+# a fence may stand behind a list's marker, or behind words if nothing but its language follows
+_OPENING = re.compile(
+    r"(?P<indent>[ \t]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<words>[^`]*?)"
+    r"`{3,}[ \t]*(?P<language>[\w+#-]*)(?P<rest>[^`]*)$"
+)
+_CLOSING = re.compile(r"([ \t]*)`{3,}([\w+#-]?)")
 _LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _PYTHON = frozenset({"python", "py", "python3"})
 
@@ -24,12 +29,37 @@ def extract_code(text: str, languages: Collection[str] = _PYTHON, *, name: str =
     >>> extract_code("Sure:\n```python\nx = 1\n```\nDone.")
     'x = 1\n'
     """
-    blocks = [(match.group(1).lower(), match.group(2)) for match in _FENCE.finditer(text)]
+    blocks = list(_blocks(text))
     fitting = [body for language, body in blocks if language in languages]
     fitting = fitting or [body for _, body in blocks] or [text]
     if name:
         return next((body for body in fitting if defines(body, name)), fitting[0])
     return fitting[0]
+
+
+def _blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Language and text of each fenced block, without the indentation that its fence has.
+
+    A fence that is deeper than its opening by a level of code is part of the code.
+    """
+    lines = text.split("\n")
+    place = 0
+    while place < len(lines):
+        opening = _OPENING.match(lines[place])
+        place += 1
+        if opening is None or (opening["words"] and opening["rest"].strip()):
+            continue
+        indent = len(opening["indent"])
+        body, closed = [], False
+        while place < len(lines) and not closed:
+            fence = _CLOSING.match(lines[place])
+            closed = fence is not None and len(fence[1]) < indent + 4
+            if not closed:
+                line = lines[place]
+                body.append(line[min(indent, len(line) - len(line.lstrip(" \t"))) :])
+            if not closed or not (fence and fence[2]):  # else the next block begins there
+                place += 1
+        yield opening["language"].lower(), "\n".join([*body, ""] if closed else body)
 
 
 def defines(code: str, name: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import time
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,30 @@ def test_unclosed_and_missing_fences() -> None:
     assert extract_code("```py\nx = 1\n") == "x = 1\n"
     assert extract_code("```\ny = 2\n```") == "y = 2\n"
     assert extract_code("    return 3") == "    return 3"
+
+
+CODE = "def f(x):\n    return x + 1\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Sure: ```python\n{CODE}```\nbye",
+        f"Use ```f(x)``` so:\n```python\n{CODE}```\nbye",
+        "1. So:\n   ```python\n   def f(x):\n       return x + 1\n   ```\n",
+        "1. ```python\n   def f(x):\n       return x + 1\n   ```\n",
+        f"````python\n{CODE}````\nbye",
+        f"```python\n```python\n{CODE}```\nbye",
+        f"```python\n{CODE}```python\nf(1)\n```\n",
+    ],
+)
+def test_a_block_is_found_wherever_its_fence_stands(text: str) -> None:
+    assert extract_code(text, name="f") == CODE
+
+
+def test_fences_in_a_docstring_are_code() -> None:
+    code = 'def f(x):\n    """\n    ```\n    f(1)\n    ```\n    """\n    return x + 1\n'
+    assert extract_code(f"```python\n{code}```\nbye") == code
 
 
 def test_defines_looks_at_top_level_names_only() -> None:
