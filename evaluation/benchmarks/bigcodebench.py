@@ -98,14 +98,17 @@ class BigCodeBench(GenerativeBenchmark):
         return STOP_CHAT if chat else STOP + STOP_BASE
 
     def base_prompt(self, task: Task) -> str:
+        return self._opening(task).rstrip()
+
+    def _opening(self, task: Task) -> str:
         if self._prompt == "complete":
-            return task.prompt.rstrip()
+            return task.prompt
         return f'"""\n{task.prompt.strip()}\n"""\n{task.data["code_prompt"].rstrip()}\n'
 
     def programs(self, task: Task, completion: str, *, chat: bool) -> tuple[str, str]:
         if chat:
             return answered(task.data["code_prompt"], completion, task.data["entry_point"])
-        return completed(self.base_prompt(task), completion)
+        return completed(self._opening(task), completion)
 
     def checks(self, task: Task, source: str) -> Sequence[Job]:
         test = f"{task.data['test']}\n{EPILOGUE}"

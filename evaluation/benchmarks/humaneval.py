@@ -18,6 +18,7 @@ from evaluation.benchmarks.python_functions import (
     STOP_BASE,
     STOP_CHAT,
     answered,
+    closed,
     completed,
     profile_of,
     program,
@@ -72,7 +73,7 @@ class HumanEvalFormat(GenerativeBenchmark):
                 source=source,
                 test=f"{task.data['test']}\ncheck({entry_point})\n",
                 names=(entry_point,),
-                prelude=IMPORTS + task.prompt.rstrip() + "\n    pass\n",
+                prelude=IMPORTS + closed(task.prompt),
                 limits=self.limits,
                 profile=profile_of(source),
             )

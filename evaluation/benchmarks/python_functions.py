@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from evaluation.answers import defines, extract_code, trim_to_parsable
+from evaluation.answers import defines, extract_code, parses, trim_to_parsable
 from evaluation.sandbox.runner import may_use_packages
 
 STOP = ("<|endoftext|>", "</s>", "\nif __name__", "\ndef main(", "\nprint(")
@@ -46,10 +46,26 @@ def future_first(code: str) -> str:
 
 
 def completed(prompt: str, completion: str) -> tuple[str, str]:
-    """A prompt and its continuation as a program: raw, and sanitised."""
+    """A prompt and its continuation as a program: raw, and sanitised.
+
+    A continuation may begin with the line after the prompt's text, or within its last line.
+    """
     head = prompt.rstrip() + "\n"
-    code = head + completion.removeprefix("\n")
+    begun = prompt[len(head) - 1 :].lstrip(" \t\r")[:1] != "\n"  # the last line has text
+    indented = not prompt.endswith("\n") and not completion[:1].isspace()
+    code = prompt + completion if begun or indented else head + completion.removeprefix("\n")
     return code, trim_to_parsable(code, minimum_lines=head.count("\n"))
+
+
+def closed(prompt: str) -> str:
+    """A prompt as a program of its own: its function passes, and what cannot parse goes.
+
+    >>> closed("import math\\n\\ndef f(x):\\n"), closed("import math\\n# Write f.\\n")
+    ('import math\\n\\ndef f(x):\\n    pass\\n', 'import math\\n# Write f.\\n')
+    """
+    head = prompt.rstrip() + "\n"
+    passing = f"{head}    pass\n"
+    return passing if parses(passing) else trim_to_parsable(head)
 
 
 def answered(prompt: str, text: str, entry_point: str) -> tuple[str, str]:
@@ -65,6 +81,7 @@ def standalone(text: str, entry_point: str = "") -> tuple[str, str]:
 
 
 def _after(prompt: str, body: str, entry_point: str) -> str:
-    whole = defines(body, entry_point)
     # a whole function stands after the prompt's own imports and helpers
-    return future_first(prompt.rstrip() + ("\n    pass\n\n" if whole else "\n") + body)
+    whole = defines(body, entry_point)
+    return future_first(f"{closed(prompt)}
+{body}" if whole else completed(prompt, body)[0])

@@ -109,3 +109,26 @@ def test_files_that_cannot_be_benchmarks(tmp_path: Path) -> None:
         select([f"file:{write(tmp_path / 'mixed.jsonl', [PAIRS, MBPP])}"])
     with pytest.raises(ValueError, match="no tasks"):
         select([f"file:{write(tmp_path / 'empty.jsonl', [])}"])
+
+
+@pytest.mark.usefixtures("sandbox_here")
+@pytest.mark.parametrize(
+    ("prompt", "completion", "answer"),
+    [
+        ("def double(x):\n    return ", "2 * x", "def double(x): return x + x"),
+        ("def double(x):\n    return", " 2 * x\n", "def double(x): return x + x"),
+        ("def double(x):", "\n    return 2 * x", "    return 2 * x"),
+        ("def double(x):\n    ", "return 2 * x", "def double(x): return x + x"),
+        ("import math\n# To write.\n", "double = lambda x: 2 * x", "def double(x): return 2 * x"),
+        ('"""\nWrite double.\n"""\n', "def double(x): return 2 * x", "def double(x): return 2 * x"),
+    ],
+)  # fmt: skip
+def test_a_prompt_may_end_anywhere(
+    tmp_path: Path, prompt: str, completion: str, answer: str
+) -> None:
+    test = "def check(candidate):\n    assert candidate(3) == 6\n"
+    tasks = write(tmp_path / "tasks.jsonl", [{**PAIRS, "prompt": prompt, "test": test}])
+    for text, chat in ((completion, False), (f"```python\n{answer}\n```", True)):
+        samples = write(tmp_path / "s.jsonl", [{"task_id": "own/0", "completion": text}])
+        scores = score_samples(f"file:{tasks}", samples, tmp_path / f"out{chat}", chat=chat)
+        assert [score.value for score in scores if "pass@" in score.metric] == [1.0] * 2, chat
