@@ -19,6 +19,12 @@ _OPENING = re.compile(
 )
 _CLOSING = re.compile(r"([ \t]*)`{3,}([\w+#-]?)")
 _LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+_DEFINITION = re.compile(r"^(?:async[ \t]+)?(?:def|class)[ \t]+\w", re.M)
+_STATEMENT = re.compile(
+    r"^(?:@\w|(?:async[ \t]+)?def[ \t]+\w+[ \t]*\(|class[ \t]+\w+[ \t]*[(:]"
+    r"|import[ \t]+[\w., ]+$|from[ \t]+[\w.]+[ \t]+import\b)",
+    re.M,
+)
 _PYTHON = frozenset({"python", "py", "python3"})
 
 
@@ -31,10 +37,11 @@ def extract_code(text: str, languages: Collection[str] = _PYTHON, *, name: str =
     """
     blocks = list(_blocks(text))
     fitting = [body for language, body in blocks if language in languages]
-    fitting = fitting or [body for _, body in blocks] or [text]
+    others = [body for language, body in blocks if language not in languages]
+    ordered = [*fitting, *others] or [text]
     if name:
-        return next((body for body in fitting if defines(body, name)), fitting[0])
-    return fitting[0]
+        return next((body for body in ordered if defines(body, name)), ordered[0])
+    return ordered[0]
 
 
 def _blocks(text: str) -> Iterator[tuple[str, str]]:
@@ -86,6 +93,19 @@ def trim_to_parsable(code: str, *, minimum_lines: int = 0) -> str:
             return prefix
         count = min(count, wrong) - 1  # whatever stands after that line, it is wrong
     return code
+
+
+def without_preface(code: str) -> str:
+    r"""Drop the prose before the first statement of code that does not parse from its beginning.
+
+    >>> without_preface("Here it is:\n\nimport os\ndef f(): ...")
+    'import os\ndef f(): ...'
+    """
+    first = _STATEMENT.search(code)
+    trimmed = trim_to_parsable(code)
+    if first is None or (parses(trimmed) and _DEFINITION.search(trimmed)):
+        return code
+    return code[first.start() :]
 
 
 def parses(code: str) -> bool:

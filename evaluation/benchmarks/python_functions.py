@@ -2,14 +2,14 @@
 
 A base model continues the prompt; a chat model's answer is its first code block. Either is put
 after the prompt, whose imports and helpers the tests may need. Sanitising picks the block that
-defines the function and drops trailing lines that cannot belong to it.
+defines the function and drops lines before and after that cannot belong to it.
 """
 
 from __future__ import annotations
 
 import re
 
-from evaluation.answers import defines, extract_code, parses, trim_to_parsable
+from evaluation.answers import defines, extract_code, parses, trim_to_parsable, without_preface
 from evaluation.sandbox.runner import may_use_packages
 
 STOP = ("<|endoftext|>", "</s>", "\nif __name__", "\ndef main(", "\nprint(")
@@ -71,17 +71,18 @@ def closed(prompt: str) -> str:
 def answered(prompt: str, text: str, entry_point: str) -> tuple[str, str]:
     """A chat answer as a program after the prompt that it completes: raw, and sanitised."""
     raw = _after(prompt, extract_code(text), entry_point)
-    chosen = _after(prompt, extract_code(text, name=entry_point), entry_point)
+    chosen = _after(prompt, without_preface(extract_code(text, name=entry_point)), entry_point)
     return raw, trim_to_parsable(chosen, minimum_lines=prompt.rstrip().count("\n") + 1)
 
 
 def standalone(text: str, entry_point: str = "") -> tuple[str, str]:
     """A chat answer as a whole program of its own: raw, and sanitised."""
-    return extract_code(text), trim_to_parsable(extract_code(text, name=entry_point))
+    return extract_code(text), trim_to_parsable(
+        without_preface(extract_code(text, name=entry_point))
+    )
 
 
 def _after(prompt: str, body: str, entry_point: str) -> str:
     # a whole function stands after the prompt's own imports and helpers
     whole = defines(body, entry_point)
-    return future_first(f"{closed(prompt)}
-{body}" if whole else completed(prompt, body)[0])
+    return future_first(f"{closed(prompt)}\n{body}" if whole else completed(prompt, body)[0])

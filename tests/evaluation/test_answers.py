@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.answers import defines, extract_code, trim_to_parsable
+from evaluation.answers import defines, extract_code, trim_to_parsable, without_preface
 from evaluation.benchmarks.python_functions import program
 
 
@@ -43,6 +43,20 @@ CODE = "def f(x):\n    return x + 1\n"
 )
 def test_a_block_is_found_wherever_its_fence_stands(text: str) -> None:
     assert extract_code(text, name="f") == CODE
+
+
+def test_the_block_that_defines_the_function_may_have_no_language() -> None:
+    assert extract_code(f"```python\nf(1)\n```\n```\n{CODE}```", name="f") == CODE
+
+
+@pytest.mark.parametrize("code", [CODE, f"import os\n{CODE}", f"@cache\n{CODE}"])
+def test_prose_around_code_without_fences_is_dropped(code: str) -> None:
+    for before in ("Here is the code:\n\n", "Sure!\n", "from here on, so:\n"):
+        found = trim_to_parsable(without_preface(f"{before}{code}It works.\n"))
+        assert found == code
+    limit = "LIMIT = 3\n"
+    assert without_preface(f"{limit}{code}\nIt works.\n").startswith(limit)
+    assert without_preface("    return 3\n") == "    return 3\n"
 
 
 def test_fences_in_a_docstring_are_code() -> None:
