@@ -73,6 +73,8 @@ def _score(options: argparse.Namespace) -> int:
         options.out,
         name=options.name,
         chat=options.chat,
+        ks=[int(k) for k in _names(options.k)],
+        seed=options.seed,
         workers=options.workers,
     )
     _show(scores, options.out)
@@ -177,10 +179,12 @@ def _parser() -> argparse.ArgumentParser:
 
     score = commands.add_parser("score", help="execute given samples")
     score.add_argument("--benchmark", required=True, help="a name, or file:TASKS.jsonl")
-    score.add_argument("--samples", type=Path, required=True, help="JSON lines")
+    score.add_argument("--samples", type=Path, required=True, help="JSON lines, may be gzipped")
     score.add_argument("--out", type=Path, required=True)
     score.add_argument("--name", help="name in tables (default: the file's name)")
     score.add_argument("--chat", action="store_true", help="completions are chat answers")
+    score.add_argument("--k", default="", help="further k of pass@k, separated by commas")
+    score.add_argument("--seed", type=int, default=0, help="of the intervals")
     score.add_argument("--workers", type=int, default=2)
     score.set_defaults(command=_score)
 

@@ -6,13 +6,28 @@ on the next opening, anything else malformed is an error. Keys decide what is al
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number and text of each line that is not blank; the file may be gzipped or begin with a BOM.
+
+    Raises ValueError naming the file when it is no UTF-8 text.
+    """
+    data = path.read_bytes()
+    try:
+        text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode("utf-8-sig")
+    except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{path}: expected JSON lines in UTF-8 ({error})") from error
+    return ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
 
 
 class RecordFile:

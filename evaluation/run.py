@@ -29,7 +29,7 @@ from evaluation.benchmarks.base import (
 from evaluation.benchmarks.generative import Answer, GenerativeBenchmark, Runs
 from evaluation.contamination import overlaps, training_texts, with_and_without
 from evaluation.metrics import bootstrap_ratio, detectable_difference
-from evaluation.records import Row
+from evaluation.records import Row, json_lines
 from evaluation.report import render
 from evaluation.sandbox.outcome import whole_text
 
@@ -142,14 +142,16 @@ def score_samples(
     *,
     name: str | None = None,
     chat: bool = False,
+    ks: Sequence[int] = (),
     seed: int = 0,
     workers: int = 2,
 ) -> list[Score]:
     """Execute given samples: JSON lines with task_id and either completion or solution.
 
     A completion is put after the task's prompt (or, with chat, searched for its code block); a
-    solution is a whole program. Several rows of one task are several samples. Raises ValueError
-    naming file and line of a bad row.
+    solution is a whole program. Several rows of one task are several samples; ks: further k of
+    pass@k. Tasks that cannot be checked here are left out and listed. Raises ValueError naming file
+    and line of a bad row, or on a k above the number of samples.
     """
     benchmark = select([benchmark_name])[0]
     if not isinstance(benchmark, GenerativeBenchmark):
@@ -159,9 +161,8 @@ def score_samples(
     tasks = {task.task_id: task for task in benchmark.tasks()}
     counts: dict[str, int] = {}
     answers: list[Answer] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        if not line.strip():
-            continue
+    left_out: dict[str, str] = {}
+    for number, line in json_lines(path):
         row = _sample_row(path, number, line)
         task = tasks.get(row["task_id"])
         if task is None:
@@ -170,7 +171,8 @@ def score_samples(
                 f"({len(tasks)} tasks, such as {next(iter(tasks))!r})"
             )
         if reason := benchmark.unavailable(task):
-            raise UnavailableError(f"{path} line {number}: {task.task_id}: {reason}")
+            left_out[task.task_id] = reason
+            continue
         sample = counts.get(task.task_id, 0)
         counts[task.task_id] = sample + 1
         if "solution" in row:
@@ -179,15 +181,26 @@ def score_samples(
         else:
             text = row["completion"]
             answers.append(Answer(task, sample, text, *benchmark.programs(task, text, chat=chat)))
+    if not answers and left_out:
+        raise UnavailableError(f"{benchmark.name}: {next(iter(left_out.values()))}")
     if not answers:
         raise ValueError(f"{path}: no samples; expected one JSON object a line")
     if len(counts) < len(tasks):
         _log.warning("%s: samples for %d of %d tasks", path.name, len(counts), len(tasks))
-    model = name or path.name.removesuffix(".jsonl")
+    fewest = min(counts.values())
+    if too_large := [k for k in ks if not 1 <= k <= fewest]:
+        raise ValueError(
+            f"pass@{too_large[0]} needs at least {max(too_large[0], 1)} samples of each task, "
+            f"found {fewest} in {path.name}"
+        )
+    table = [{"task_id": task_id, "reason": reason} for task_id, reason in left_out.items()]
+    tables = {f"{benchmark.name} left out": table} if table else {}
+    model = name or path.name.removesuffix(".gz").removesuffix(".jsonl")
     run = Run(model=model, digest="", seed=seed, settings={"chat": chat, "seed": seed})
     with _alone(out), Runs(out, workers) as runs:
         rows = benchmark.judge(answers, runs, chat=chat)
-        run.add(benchmark, Result(rows, benchmark.scores(rows, model, chat=chat, seed=seed)))
+        scores = benchmark.scores(rows, model, chat=chat, seed=seed, ks=ks)
+        run.add(benchmark, Result(rows, scores, tables))
         run.write(out)
     return run.scores
 

@@ -19,6 +19,7 @@ from evaluation.benchmarks.generative import GenerativeBenchmark, Task
 from evaluation.benchmarks.humaneval import HumanEvalFormat
 from evaluation.benchmarks.mbpp import MbppFormat
 from evaluation.benchmarks.python_functions import profile_of
+from evaluation.records import json_lines
 from evaluation.sandbox import Compare, Job, Pairs
 
 _HUMANEVAL = ("task_id", "prompt", "entry_point")
@@ -31,10 +32,7 @@ def from_file(path: Path) -> GenerativeBenchmark:
     """
     if not path.is_file():
         raise UnavailableError(f"{path} not found: expected a JSON-lines file of tasks")
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        if line.strip():
-            rows.append(_checked(path, number, line))
+    rows = [_checked(path, number, line) for number, line in json_lines(path)]
     if not rows:
         raise ValueError(f"{path}: no tasks; expected one JSON object a line")
     kinds = {"test_list" in row for row in rows}
@@ -50,7 +48,7 @@ class OwnHumanEval(HumanEvalFormat):
     """Tasks of a file in HumanEval's format, with `test`, or `inputs` and `expected`, or both."""
 
     def __init__(self, path: Path, rows: Sequence[dict[str, Any]]) -> None:
-        self.name = f"file:{path.name.removesuffix('.jsonl')}"
+        self.name = _name(path)
         self.description = f"{len(rows)} tasks of {path.name}"
         self._tasks = [Task(str(row["task_id"]), row["prompt"], row) for row in rows]
 
@@ -84,7 +82,7 @@ class OwnMbpp(MbppFormat):
     """Tasks of a file in MBPP's format."""
 
     def __init__(self, path: Path, rows: Sequence[dict[str, Any]]) -> None:
-        self.name = f"file:{path.name.removesuffix('.jsonl')}"
+        self.name = _name(path)
         self.description = f"{len(rows)} tasks of {path.name}"
         self._tasks = [
             Task(str(row["task_id"]), row.get("text") or row.get("prompt", ""), row) for row in rows
@@ -98,6 +96,10 @@ class OwnMbpp(MbppFormat):
 
     def canonical(self, task: Task) -> str | None:
         return task.data.get("code")
+
+
+def _name(path: Path) -> str:
+    return f"file:{path.name.removesuffix('.gz').removesuffix('.jsonl')}"
 
 
 def _checked(path: Path, number: int, line: str) -> dict[str, Any]:

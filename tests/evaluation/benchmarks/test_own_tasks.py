@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from evaluation.__main__ import main
 from evaluation.benchmarks import select
 from evaluation.benchmarks.base import UnavailableError
+from evaluation.benchmarks.generative import Task
 from evaluation.run import score_samples
 
 PAIRS = {
@@ -132,3 +134,46 @@ def test_a_prompt_may_end_anywhere(
         samples = write(tmp_path / "s.jsonl", [{"task_id": "own/0", "completion": text}])
         scores = score_samples(f"file:{tasks}", samples, tmp_path / f"out{chat}", chat=chat)
         assert [score.value for score in scores if "pass@" in score.metric] == [1.0] * 2, chat
+
+
+@pytest.mark.usefixtures("sandbox_here")
+def test_files_may_be_gzipped_or_begin_with_a_mark_and_have_blank_lines(tmp_path: Path) -> None:
+    tasks = tmp_path / "tasks.jsonl.gz"
+    tasks.write_bytes(gzip.compress(b"\xef\xbb\xbf" + json.dumps(PAIRS).encode() + b"\r\n\r\n"))
+    rows = [
+        {"task_id": "own/0", "completion": f"    return {text}"} for text in ("x", "2 * x", "0")
+    ]
+    samples = write(tmp_path / "plain.jsonl", rows)
+    packed = tmp_path / "samples.jsonl.gz"
+    packed.write_bytes(gzip.compress(samples.read_bytes()))
+    scores = score_samples(f"file:{tasks}", packed, tmp_path / "out", ks=[2])
+    found = {score.metric: (score.model, score.benchmark, score.value) for score in scores}
+    assert found["pass@2"] == ("samples", "file:tasks", pytest.approx(2 / 3))
+    with pytest.raises(ValueError, match=r"pass@4 needs at least 4 samples .* found 3"):
+        score_samples(f"file:{tasks}", packed, tmp_path / "out", ks=[4])
+    packed.write_bytes(samples.read_bytes() + b"\xff")
+    with pytest.raises(ValueError, match=r"samples\.jsonl\.gz: expected JSON lines in UTF-8"):
+        score_samples(f"file:{tasks}", packed, tmp_path / "out")
+
+
+@pytest.mark.usefixtures("sandbox_here")
+def test_samples_of_tasks_that_cannot_be_checked_here_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = write(tmp_path / "tasks.jsonl", [PAIRS, TESTED])
+    rows = [{"task_id": f"own/{n}", "completion": "    return 2 * x\n"} for n in (0, 1)]
+    samples = write(tmp_path / "s.jsonl", rows)
+
+    def needs(self: object, task: Task) -> str | None:
+        return "needs a library" if task.task_id == "own/1" else None
+
+    monkeypatch.setattr("evaluation.benchmarks.own_tasks.OwnHumanEval.unavailable", needs)
+    scores = score_samples(f"file:{tasks}", samples, tmp_path / "out")
+    assert (scores[0].value, scores[0].n) == (1.0, 1)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["tables"] == {
+        "file:tasks left out": [{"task_id": "own/1", "reason": "needs a library"}]
+    }
+    write(samples, rows[1:])
+    with pytest.raises(UnavailableError, match="needs a library"):
+        score_samples(f"file:{tasks}", samples, tmp_path / "out")
