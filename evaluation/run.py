@@ -234,10 +234,9 @@ class Run:
     def look_for_tasks(self, benchmarks: Sequence[Benchmark], training: Path) -> None:
         """Add the contamination tables: overlap of each task, scores with and without touched."""
         texts = {
-            f"{benchmark.name}\0{task.task_id}": (task.prompt, benchmark.canonical(task) or "")
+            f"{benchmark.name}\0{task_id}": found
             for benchmark in benchmarks
-            if isinstance(benchmark, GenerativeBenchmark)
-            for task in benchmark.tasks()
+            for task_id, found in benchmark.texts().items()
         }
         if not texts:
             return

@@ -138,6 +138,10 @@ class Benchmark(ABC):
     def evaluate(self, context: Context) -> Result:
         """Score the model. Raises UnavailableError when `missing` says so."""
 
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """What training text would give each task away, by task id; empty where nothing would."""
+        return {}
+
     def prepare(self, heldout: Path | None = None) -> None:
         """Fail before a model is loaded: raises UnavailableError when data is missing."""
         if lacking := self.missing(heldout):

@@ -154,6 +154,9 @@ class GenerativeBenchmark(Benchmark):
     def set_up(self, tasks: Sequence[Task], runs: Runs) -> None:
         """Work before the first check, such as computing expected outputs in the sandbox."""
 
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        return {task.task_id: (task.prompt, self.canonical(task) or "") for task in self.tasks()}
+
     def prepare(self, heldout: Path | None = None) -> None:
         super().prepare(heldout)
         self.tasks()

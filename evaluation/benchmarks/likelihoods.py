@@ -29,6 +29,9 @@ class LikelihoodBenchmark(Benchmark):
     def solved(self) -> Sequence[Solved]:
         """Task id, prompt and canonical solution of every task."""
 
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        return {task_id: (prompt, solution) for task_id, prompt, solution in self.solved()}
+
     def keys(self, context: Context, tasks: Sequence[Solved]) -> list[Row]:
         """One WORK_KEY row a task; its work is all that the numbers depend on."""
         loaded = context.loaded

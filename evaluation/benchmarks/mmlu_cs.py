@@ -90,6 +90,9 @@ class MmluComputerScience(Benchmark):
         load_questions(0)
         load_questions(1)
 
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        return {one.task_id: (one.text, " ".join(one.choices)) for one in load_questions(1)}
+
     def evaluate(self, context: Context) -> Result:
         self.prepare(context.heldout)
         questions = load_questions(1)[: context.limit]

@@ -80,7 +80,7 @@ def test_tasks_found_in_the_training_text_are_told(tiny_model: Path, tmp_path: P
     parquet.write_table(table, tmp_path / "training" / "a.parquet")
     evaluate(
         tiny_model,
-        ["humaneval"],
+        ["humaneval", "humaneval_bpb"],
         tmp_path / "out",
         limit=4,
         max_new_tokens=4,
@@ -88,12 +88,13 @@ def test_tasks_found_in_the_training_text_are_told(tiny_model: Path, tmp_path: P
     )
     tables = json.loads((tmp_path / "out" / "summary.json").read_text())["tables"]
     assert tables["contamination_tasks"] == [
-        {"benchmark": "humaneval", "task_id": leaked.task_id, "overlap": 1.0}
+        {"benchmark": name, "task_id": leaked.task_id, "overlap": 1.0}
+        for name in ("humaneval", "humaneval_bpb")
     ]
-    assert [(row["tasks"], row["n"]) for row in tables["contamination"]] == [
-        ("all", 4),
-        ("untouched", 3),
-        ("touched", 1),
+    assert [(row["benchmark"], row["tasks"], row["n"]) for row in tables["contamination"]] == [
+        (name, group, count)
+        for name in ("humaneval", "humaneval_bpb")
+        for group, count in (("all", 4), ("untouched", 3), ("touched", 1))
     ]
 
 
