@@ -98,7 +98,7 @@ def with_and_without(
         interval = (
             wilson_interval(round(sum(values)), len(values))
             if single
-            else bootstrap_ratio(values, weights, seed=seed)
+            else bootstrap_ratio(values, weights, of_one=members[0].get("bits") is None, seed=seed)
         )
         table.append(
             {

@@ -60,13 +60,8 @@ def wilson_interval(correct: int, total: int) -> Interval:
 
 
 def bootstrap_mean(values: Sequence[float], *, seed: int = 0, draws: int = 10_000) -> Interval:
-    """Percentile interval (95%) of the mean of shares (0 to 1) over tasks.
-
-    Where every task has 0, or every task 1, redrawing has nothing to vary: Wilson's interval, then.
-    """
-    if set(values) in ({0.0}, {1.0}):
-        return wilson_interval(int(sum(values)), len(values))
-    return bootstrap_ratio(values, [1.0] * len(values), seed=seed, draws=draws)
+    """Percentile interval (95%) of the mean of shares (0 to 1) over tasks; at 0 and 1 Wilson's."""
+    return bootstrap_ratio(values, [1.0] * len(values), of_one=True, seed=seed, draws=draws)
 
 
 def bootstrap_ratio(
@@ -74,6 +69,7 @@ def bootstrap_ratio(
     denominators: Sequence[float],
     *,
     clusters: Sequence[str] | None = None,
+    of_one: bool = False,
     seed: int = 0,
     draws: int = 10_000,
 ) -> Interval:
@@ -81,9 +77,12 @@ def bootstrap_ratio(
 
     Bits per byte over documents is such a ratio: bits and bytes of a document travel together.
     clusters: the problem of each row; rows of one problem are drawn together (Miller 2024, "Adding
-    error bars to evals").
+    error bars to evals"). of_one: the ratio is a share; where it is 0 or 1 redrawing has nothing to
+    vary, and the interval is Wilson's over what is redrawn.
     """
     tops, bottoms = clustered(numerators, denominators, clusters)
+    if of_one and (not tops.any() or (tops == bottoms).all()):
+        return wilson_interval(len(tops) if tops.any() else 0, len(tops))
     low, high = np.percentile(ratio_draws([(tops, bottoms)], seed=seed, draws=draws), [2.5, 97.5])
     return Interval(float(low), float(high))
 

@@ -312,7 +312,9 @@ class Run:
                     values += [share * bool(row[column]) for row in result.rows]
                     weights += [share] * len(result.rows)
                     problems += [str(row["problem"]) for row in result.rows]
-                interval = bootstrap_ratio(values, weights, clusters=problems, seed=self.seed)
+                interval = bootstrap_ratio(
+                    values, weights, clusters=problems, of_one=True, seed=self.seed
+                )
                 first = results[0].scores[0]
                 found.append(
                     Score(

@@ -75,7 +75,7 @@ class OwnHumanEval(HumanEvalFormat):
         return jobs
 
     def canonical(self, task: Task) -> str | None:
-        return super().canonical(task) if "canonical_solution" in task.data else None
+        return super().canonical(task) if task.data.get("canonical_solution") else None
 
 
 class OwnMbpp(MbppFormat):

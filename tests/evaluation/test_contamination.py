@@ -55,3 +55,6 @@ def test_the_score_is_told_with_and_without_touched_tasks() -> None:
         ("touched", 2, 1.0),
     ]
     assert all(row["low"] <= row["value"] <= row["high"] for row in table)
+    two = [{"task_id": f"t{n // 2}", "passed": False} for n in range(20)]
+    (none,) = with_and_without("x", two, {}, seed=0)[1:]
+    assert none["value"] == none["low"] == 0 < none["high"]

@@ -93,3 +93,10 @@ def test_detectable_difference_by_the_sample_size_formula() -> None:
     # where nothing separates the models, six tasks on one side are the least that can count
     assert detectable_difference(164, 0.0) == 6 / 164
     assert detectable_difference(4, 0.0) == 1.0
+
+
+def test_a_share_of_none_or_all_has_an_interval_over_what_is_redrawn() -> None:
+    clusters = [f"p{number % 20}" for number in range(40)]
+    for value in (0.0, 1.0):
+        found = bootstrap_ratio([value] * 40, [1.0] * 40, clusters=clusters, of_one=True)
+        assert found == wilson_interval(20 if value else 0, 20)
