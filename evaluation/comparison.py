@@ -28,6 +28,7 @@ from evaluation.metrics import (
 )
 
 _DRAWS = 10_000
+_Z_95 = 1.959964
 # two-sided 95% quantiles of Student's t for 1, 2, ... degrees of freedom
 _T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
@@ -205,7 +206,7 @@ def _one(
     # a row of sums by problem for each run: shape (runs, problems)
     arms = []
     for arm in (sides_a, sides_b):
-        parts = [_parts(side.tallies[key], tasks, problems) for side in arm]
+        parts = [_parts(key[1], side.tallies[key], tasks, problems) for side in arm]
         arms.append((np.array([p[0] for p in parts]), np.array([p[1] for p in parts])))
     means = [tops.sum(axis=1) / bottoms.sum(axis=1) for tops, bottoms in arms]
     single = len(sides_a) == len(sides_b) == 1
@@ -257,7 +258,7 @@ def _paired(
         only_b = sum(x < y for x, y in zip(first, second, strict=True))
         detectable = detectable_difference(len(tasks), (only_a + only_b) / len(tasks))
         return mcnemar_exact(only_a, only_b), (only_a, only_b), detectable
-    if _is_share(metric):  # a task weighs the same however many samples it got
+    if _is_share(metric):
         first, second = (tops / bottoms for tops, bottoms in pair)
         differences = second - first
     else:  # what each task adds to the difference of the two ratios
@@ -294,11 +295,13 @@ def _decided(item: Comparison, p_holm: float | None) -> Comparison:
 
 
 def _parts(
-    tallies: dict[str, Tally], tasks: Sequence[str], problems: Sequence[str]
+    metric: str, tallies: dict[str, Tally], tasks: Sequence[str], problems: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    return clustered(
-        [tallies[task].top for task in tasks], [tallies[task].bottom for task in tasks], problems
-    )
+    # a task weighs the same however many samples it got, as in the run's own score
+    weights = [tallies[task].bottom if _is_share(metric) else 1.0 for task in tasks]
+    tops = [tallies[task].top / weight for task, weight in zip(tasks, weights, strict=True)]
+    bottoms = [tallies[task].bottom / weight for task, weight in zip(tasks, weights, strict=True)]
+    return clustered(tops, bottoms, problems)
 
 
 def _seeds_bootstrap(arms: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> Interval:
@@ -332,9 +335,16 @@ def _t_interval(means: Sequence[np.ndarray]) -> tuple[float, float] | None:
     freedom = sum(shares) ** 2 / sum(
         share**2 / (len(values) - 1) for share, values in zip(shares, means, strict=True)
     )
-    quantile = _T_95[max(1, int(freedom)) - 1] if int(freedom) <= len(_T_95) else 1.96
-    half = quantile * sqrt(sum(shares))
+    half = _t_quantile(freedom) * sqrt(sum(shares))
     return (difference - half, difference + half)
+
+
+def _t_quantile(freedom: float) -> float:
+    """Student's 97.5% quantile; beyond the table by its expansion about the normal's."""
+    if freedom < len(_T_95) + 1:
+        return _T_95[max(1, int(freedom)) - 1]
+    z = _Z_95
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def _measures(row: dict[str, Any]) -> list[tuple[str, float, float]]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from evaluation.comparison import as_text, compare, holm, mcnemar_exact, sign_flip
+from evaluation.comparison import _t_quantile, as_text, compare, holm, mcnemar_exact, sign_flip
 
 
 def write_run(folder: Path, rows: list[dict[str, Any]]) -> Path:
@@ -133,3 +133,25 @@ def test_seeds_are_the_outer_level(tmp_path: Path) -> None:
     assert paired.low > 0
     assert "several seeds" in found.verdict
     assert "over seeds" in as_text([found])
+
+
+def test_a_task_weighs_the_same_however_many_samples_it_got(tmp_path: Path) -> None:
+    def rows(counts: list[tuple[int, int]]) -> list[dict[str, Any]]:
+        found = []
+        for task, (passed, samples) in enumerate(counts):
+            bits = "1" * passed + "0" * (samples - passed)
+            found += [{**row, "task_id": f"t{task}", "problem": f"t{task}"} for row in passes(bits)]
+        return found
+
+    a = write_run(tmp_path / "a", rows([(10, 10), (0, 1), (0, 1), (1, 1)]))
+    b = write_run(tmp_path / "b", rows([(1, 2), (1, 2), (0, 2), (2, 2)]))
+    raw = compare([a], [b])[0]
+    assert (raw.a, raw.b) == (0.5, 0.5)  # as pass@1 of each run says
+    assert raw.difference == 0.0
+
+
+@pytest.mark.parametrize(
+    ("freedom", "quantile"), [(1, 12.706), (10.9, 2.228), (11, 2.201), (20, 2.086), (60, 2.000)]
+)
+def test_quantiles_of_students_t(freedom: float, quantile: float) -> None:
+    assert _t_quantile(freedom) == pytest.approx(quantile, abs=3e-3)
