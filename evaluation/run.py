@@ -28,6 +28,7 @@ from evaluation.benchmarks.base import (
 )
 from evaluation.benchmarks.generative import Answer, GenerativeBenchmark, Runs
 from evaluation.contamination import overlaps, training_texts, with_and_without
+from evaluation.generation import Parameters
 from evaluation.metrics import bootstrap_ratio, detectable_difference
 from evaluation.records import Row, json_lines
 from evaluation.report import render
@@ -71,6 +72,10 @@ def evaluate(
     Raises UnavailableError before loading the model when a benchmark lacks its data, ValueError on
     an unknown benchmark or a k above the number of samples.
     """
+    for option, number in (("limit", limit), ("batch_size", batch_size), ("workers", workers)):
+        if number is not None and number < 1:
+            raise ValueError(f"{option} must be at least 1, found {number}")
+    Parameters(max_new_tokens, temperature, top_p, samples)  # senseless ones are refused here
     heldout = Path(heldout) if heldout is not None else None
     chosen = select(benchmarks, heldout)
     if too_large := [k for k in ks if not 1 <= k <= samples]:

@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -55,6 +56,10 @@ class HttpBackend(Backend):
         import requests
 
         url, _, served = address.partition("#")
+        if not re.match(r"https?://[^/\s]", url):
+            raise ValueError(
+                f"expected the address of an endpoint, such as http://host:8000/v1, found {url!r}"
+            )
         self._url = url.rstrip("/")
         self._timeout_seconds = timeout_seconds
         self._sleep = sleep

@@ -179,6 +179,8 @@ def select(names: Sequence[str], heldout: Path | None = None) -> list[Benchmark]
             from evaluation.benchmarks.own_tasks import from_file
 
             own = from_file(Path(name.removeprefix("file:")))
+            if own.name in chosen:
+                raise ValueError(f"{name}: a second file of tasks of this name; rename one of them")
             chosen[own.name] = own
         elif any(character in name for character in "*?["):
             matching = [known[other] for other in known if fnmatch.fnmatchcase(other, name)]

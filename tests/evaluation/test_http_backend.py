@@ -187,6 +187,12 @@ def test_the_rate_limit_spaces_requests(endpoint: Endpoint, tmp_path: Path) -> N
         HttpBackend(f"{endpoint.address}#tiny", requests_per_minute=0)
 
 
+def test_an_address_that_is_none_is_refused_at_once() -> None:
+    for address in ("localhost:8000", "http://", "ftp://host/v1"):
+        with pytest.raises(ValueError, match="expected the address of an endpoint"):
+            HttpBackend(address)
+
+
 def _job() -> Any:
     from evaluation.backends import Job
 

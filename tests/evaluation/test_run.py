@@ -108,6 +108,10 @@ def test_refusals_come_before_the_model_is_loaded(
         evaluate(tmp_path / "no-model", ["heldout"], tmp_path)
     with pytest.raises(ValueError, match="pass@5 needs at least 5 samples"):
         evaluate(tmp_path / "no-model", ["humaneval"], tmp_path, ks=[5], samples=2, temperature=1)
+    with pytest.raises(ValueError, match="limit must be at least 1, found 0"):
+        evaluate(tmp_path / "no-model", ["humaneval"], tmp_path, limit=0)
+    with pytest.raises(ValueError, match="2 samples at temperature 0"):
+        evaluate(tmp_path / "no-model", ["humaneval"], tmp_path, samples=2)
     with pytest.raises(FileNotFoundError, match="no model at"):
         evaluate(tmp_path / "no-model", ["humaneval_bpb"], tmp_path)
     with pytest.raises(FileNotFoundError, match="no model at owner/name, and the hub"):

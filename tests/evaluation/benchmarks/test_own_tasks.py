@@ -177,3 +177,10 @@ def test_samples_of_tasks_that_cannot_be_checked_here_are_listed(
     write(samples, rows[1:])
     with pytest.raises(UnavailableError, match="needs a library"):
         score_samples(f"file:{tasks}", samples, tmp_path / "out")
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    files = [write(folder / "tasks.jsonl", [PAIRS]) for folder in (tmp_path, tmp_path / "other")]
+    with pytest.raises(ValueError, match="a second file of tasks of this name"):
+        select([f"file:{path}" for path in files])
