@@ -25,6 +25,7 @@ from evaluation.metrics import (
     clustered,
     detectable_difference,
     ratio_draws,
+    wilson_interval,
 )
 
 _DRAWS = 10_000
@@ -217,6 +218,9 @@ def _one(
         pair = [(tops[0], bottoms[0]) for tops, bottoms in arms]
         low, high = np.percentile(ratio_draws(pair, seed=seed), [2.5, 97.5])
         interval = Interval(float(low), float(high))
+        if low == high == 0 and _is_share(key[1]):  # no task differs: redrawing has nothing to vary
+            widest = wilson_interval(0, len(pair[0][0])).high
+            interval = Interval(-widest, widest)
         tallies = [side.tallies[key] for side in sides]
         p, only, detectable = _paired(key[1], tallies, tasks, pair, seed)
     else:
@@ -256,8 +260,8 @@ def _paired(
         first, second = ([tally[task].top for task in tasks] for tally in tallies)
         only_a = sum(x > y for x, y in zip(first, second, strict=True))
         only_b = sum(x < y for x, y in zip(first, second, strict=True))
-        detectable = detectable_difference(len(tasks), (only_a + only_b) / len(tasks))
-        return mcnemar_exact(only_a, only_b), (only_a, only_b), detectable
+        smallest = detectable_difference(len(tasks), (only_a + only_b) / len(tasks))
+        return mcnemar_exact(only_a, only_b), (only_a, only_b), smallest
     if _is_share(metric):
         first, second = (tops / bottoms for tops, bottoms in pair)
         differences = second - first
@@ -266,7 +270,8 @@ def _paired(
         differences = tops_b / bottoms_b.sum() - tops_a / bottoms_a.sum()
         differences = differences * len(differences)
     spread = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
-    detectable = (1.96 + 0.8416) * spread / sqrt(len(differences))
+    # without any spread there is nothing to tell it from
+    detectable = (1.96 + 0.8416) * spread / sqrt(len(differences)) if spread else None
     return sign_flip(differences, seed=seed), (None, None), detectable
 
 

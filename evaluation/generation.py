@@ -41,7 +41,7 @@ class Parameters:
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1 or self.samples < 1:
             raise ValueError("max_new_tokens and samples must be at least 1")
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
+        if not self.temperature >= 0 or not 0 < self.top_p <= 1:
             raise ValueError("temperature must be at least 0 and top_p within (0, 1]")
         if self.temperature == 0 and self.samples > 1:
             raise ValueError(

@@ -155,3 +155,12 @@ def test_a_task_weighs_the_same_however_many_samples_it_got(tmp_path: Path) -> N
 )
 def test_quantiles_of_students_t(freedom: float, quantile: float) -> None:
     assert _t_quantile(freedom) == pytest.approx(quantile, abs=3e-3)
+
+
+def test_runs_that_agree_on_every_task_are_not_known_to_be_equal(tmp_path: Path) -> None:
+    for samples in (1, 2):
+        rows = passes("1100110010" * samples, samples=samples)
+        runs = [write_run(tmp_path / f"{name}{samples}", rows) for name in "ab"]
+        raw = compare(runs[:1], runs[1:])[0]
+        assert (raw.low, raw.high) == pytest.approx((-0.2775, 0.2775), abs=1e-4)
+        assert raw.detectable == (6 / 10 if samples == 1 else None)

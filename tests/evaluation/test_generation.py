@@ -135,5 +135,7 @@ def test_senseless_parameters_are_refused() -> None:
         Parameters(samples=2)
     with pytest.raises(ValueError, match="max_new_tokens"):
         Parameters(max_new_tokens=0)
+    with pytest.raises(ValueError, match="temperature must be"):
+        Parameters(temperature=float("nan"))
     with pytest.raises(ValueError, match="top_p"):
         Parameters(top_p=0)
