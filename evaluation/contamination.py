@@ -17,7 +17,10 @@ from evaluation.records import Row
 
 NGRAM = 10
 _WORD = re.compile(r"\w+")
-_TEXT_COLUMNS = ("content", "text", "instruction", "output")
+_TEXT_COLUMNS = (
+    "content", "text", "instruction", "input", "output", "context", "prompt", "response",
+    "completion", "question", "answer", "problem", "solution", "code", "messages", "conversations",
+)  # fmt: skip
 
 
 def word_runs(text: str, length: int = NGRAM) -> set[str]:
@@ -52,8 +55,8 @@ def overlaps(
 def training_texts(folder: Path) -> Iterator[str]:
     """Every text of the parquet files below a folder, one batch in memory at a time.
 
-    Reads the columns content, text, instruction and output, whichever are there. Raises ValueError
-    when no file has one.
+    Reads the columns that such sets usually have (content, instruction, messages, ...), whichever
+    are there, and all text within lists and structures. Raises ValueError when no file has one.
     """
     import pyarrow.parquet as parquet
 
@@ -65,11 +68,20 @@ def training_texts(folder: Path) -> Iterator[str]:
         if columns:
             for batch in file.iter_batches(batch_size=1024, columns=columns):
                 for row in batch.to_pylist():
-                    yield "\n".join(str(row[name]) for name in columns if row[name])
+                    yield "\n".join(text for name in columns for text in _texts(row[name]))
     if not found:
         raise ValueError(
             f"{folder}: expected parquet files with a column {' or '.join(_TEXT_COLUMNS)}"
         )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts within a value, such as a conversation's list of messages."""
+    if isinstance(value, str) and value:
+        yield value
+    elif isinstance(value, list | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
 
 
 def with_and_without(

@@ -41,6 +41,11 @@ def test_training_text_is_read_from_any_of_its_columns(tmp_path: Path) -> None:
         pa.table({"instruction": ["i"], "output": ["o"]}), tmp_path / "deep" / "b.parquet"
     )
     assert list(training_texts(tmp_path)) == ["x", "", "i\no"]
+    turns = [[{"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}]]
+    (tmp_path / "chat").mkdir()
+    table = pa.table({"messages": turns, "prompt": ["p"], "solution": [None]})
+    parquet.write_table(table, tmp_path / "chat" / "c.parquet")
+    assert list(training_texts(tmp_path / "chat")) == ["p\nuser\nq\nassistant\nr"]
     (tmp_path / "none").mkdir()
     with pytest.raises(ValueError, match="content or text"):
         list(training_texts(tmp_path / "none"))
