@@ -1,14 +1,16 @@
 """Was the test in the training data? N-gram overlap of each task with a training artifact.
 
 Words are the `\\w+` runs of lower-cased text, as the decontamination of training sets counts them.
-A task's overlap is the share of its ten-word runs that occur anywhere in the training text; a task
-with any is touched. The score is then shown with and without the touched tasks. Paper section 4.4.
+A task's overlap is the share of its own ten-word runs, those that hardly any other task has, that
+occur anywhere in the training text; a task with any is touched. The score is then shown with and
+without the touched tasks. Paper section 4.4.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from evaluation.metrics import bootstrap_ratio, wilson_interval
 from evaluation.records import Row
 
 NGRAM = 10
+_SHARED_BY = 5  # tasks; fewer may be one problem in several forms, as MdEval's are
 _WORD = re.compile(r"\w+")
 _TEXT_COLUMNS = (
     "content", "text", "instruction", "input", "output", "context", "prompt", "response",
@@ -33,23 +36,38 @@ def word_runs(text: str, length: int = NGRAM) -> set[str]:
     return {" ".join(words[i : i + length]) for i in range(len(words) - length + 1)}
 
 
+def task_runs(
+    tasks: Mapping[str, Sequence[str]], *, length: int = NGRAM
+) -> dict[str, frozenset[str]]:
+    """Each task's own word runs, for the tasks of one benchmark.
+
+    tasks: by id, the texts of each; runs do not cross from one text to the next. What several tasks
+    share, such as imports or the wording of the request, tells of no single one and is left out.
+    """
+    runs = {
+        task: frozenset(run for text in texts for run in word_runs(text, length))
+        for task, texts in tasks.items()
+    }
+    counts = Counter(run for found in runs.values() for run in found)
+    shared = {run for run, count in counts.items() if count >= _SHARED_BY}
+    return {task: found - shared for task, found in runs.items()}
+
+
 def overlaps(
-    tasks: Mapping[str, Sequence[str]], training: Iterable[str], *, length: int = NGRAM
+    runs: Mapping[str, Collection[str]], training: Iterable[str], *, length: int = NGRAM
 ) -> dict[str, float]:
     """Share of each task's word runs that occur in the training texts.
 
-    tasks: by id, the texts of each; runs do not cross from one text to the next. A task with fewer
-    words than a run has no runs and counts as untouched.
+    A task without runs, such as one with fewer words than a run has, counts as untouched.
     """
-    runs = {
-        task: {run for text in texts for run in word_runs(text, length)}
-        for task, texts in tasks.items()
-    }
     wanted = {run for found in runs.values() for run in found}
     seen: set[str] = set()
     for text in training:
         seen |= wanted & word_runs(text, length)
-    return {task: len(found & seen) / len(found) if found else 0.0 for task, found in runs.items()}
+    return {
+        task: sum(run in seen for run in found) / len(found) if found else 0.0
+        for task, found in runs.items()
+    }
 
 
 def training_texts(folder: Path) -> Iterator[str]:

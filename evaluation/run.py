@@ -27,7 +27,7 @@ from evaluation.benchmarks.base import (
     select,
 )
 from evaluation.benchmarks.generative import Answer, GenerativeBenchmark, Runs
-from evaluation.contamination import overlaps, training_texts, with_and_without
+from evaluation.contamination import overlaps, task_runs, training_texts, with_and_without
 from evaluation.generation import Parameters
 from evaluation.metrics import bootstrap_ratio, detectable_difference
 from evaluation.records import Row, json_lines
@@ -238,14 +238,14 @@ class Run:
 
     def look_for_tasks(self, benchmarks: Sequence[Benchmark], training: Path) -> None:
         """Add the contamination tables: overlap of each task, scores with and without touched."""
-        texts = {
+        runs = {
             f"{benchmark.name}\0{task_id}": found
             for benchmark in benchmarks
-            for task_id, found in benchmark.texts().items()
+            for task_id, found in task_runs(benchmark.texts()).items()
         }
-        if not texts:
+        if not runs:
             return
-        shares = overlaps(texts, training_texts(training))
+        shares = overlaps(runs, training_texts(training))
         scores: list[Row] = []
         touched: list[Row] = []
         for benchmark in benchmarks:

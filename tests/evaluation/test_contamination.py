@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from evaluation.contamination import overlaps, training_texts, with_and_without
+from evaluation.contamination import overlaps, task_runs, training_texts, with_and_without
 
 TASKS = {
     "a": "Return the sum of all even numbers in a list of whole numbers, ignoring the rest of it.",
@@ -16,20 +16,29 @@ TASKS = {
     "short": "add two numbers",
 }
 
-TEXTS = {task: (text, "") for task, text in TASKS.items()}
+RUNS = task_runs({task: (text, "") for task, text in TASKS.items()})
 
 
 def test_only_the_planted_task_is_touched() -> None:
     leaked = "# " + TASKS["a"].upper().replace(" ", "\n", 3) + "\ndef f(): ..."
-    found = overlaps(TEXTS, ["nothing here", leaked, "add two numbers " * 9])
+    found = overlaps(RUNS, ["nothing here", leaked, "add two numbers " * 9])
     assert found == {"a": 1.0, "b": 0.0, "short": 0.0}
     half = " ".join(TASKS["a"].split()[:12])
-    assert 0 < overlaps(TEXTS, [half])["a"] < 1
+    assert 0 < overlaps(RUNS, [half])["a"] < 1
 
 
 def test_runs_do_not_cross_documents() -> None:
     words = TASKS["a"].split()
-    assert overlaps(TEXTS, [" ".join(words[:9]), " ".join(words[9:])])["a"] == 0.0
+    assert overlaps(RUNS, [" ".join(words[:9]), " ".join(words[9:])])["a"] == 0.0
+
+
+def test_what_the_tasks_of_a_benchmark_share_touches_none_of_them() -> None:
+    opening = "import java util import java math import java io class Problem Please complete this"
+    tasks = {**TASKS, "c": "Draw a circle.", "d": "Draw a square."}
+    runs = task_runs({task: (f"{opening} {text}",) for task, text in tasks.items()})
+    found = overlaps(runs, [f"{opening} something else", f"{opening} {TASKS['b']}"])
+    assert found["a"] == 0.0
+    assert found["b"] == 1.0
 
 
 def test_training_text_is_read_from_any_of_its_columns(tmp_path: Path) -> None:
