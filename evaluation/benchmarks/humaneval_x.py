@@ -12,9 +12,9 @@ from pathlib import Path
 
 from evaluation.benchmarks.data import DataFile, Hub
 from evaluation.benchmarks.generative import Task
+from evaluation.benchmarks.go_files import go_program
 from evaluation.benchmarks.translated import (
     TranslatedBenchmark,
-    go_program,
     lacking_library,
     lacking_toolchain,
     language_check,

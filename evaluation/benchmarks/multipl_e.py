@@ -33,6 +33,7 @@ class MultiplE(TranslatedBenchmark):
     """One language of one of the two sets."""
 
     python = False
+    tests_field = "tests"
 
     def __init__(self, name: str, sha256: str) -> None:
         origin, _, self.language = name.partition("-")

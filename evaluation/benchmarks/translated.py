@@ -15,6 +15,7 @@ from pathlib import Path
 
 from evaluation.answers import extract_code
 from evaluation.benchmarks.generative import GenerativeBenchmark, Task
+from evaluation.benchmarks.whole_answers import whole_answer
 from evaluation.generation import cut_at_stop
 from evaluation.sandbox import Job, LanguageTest, Limits, Program
 from evaluation.sandbox.languages import LANGUAGES, toolchain
@@ -61,17 +62,6 @@ _LIBRARIES = {
 }
 
 
-_GO_IMPORT = re.compile(r'^import\b[ \t]*(?:\(([^)]*)\)|([^\n(]*"[^\n]*))[^\n]*\n?', re.M)
-#: What CodeGeeX's harness imports for a Go program that uses it.
-_GO_PACKAGES = tuple(
-    f'"{path}"'
-    for path in (
-        "bytes", "crypto/md5", "fmt", "math", "math/rand", "regexp", "sort", "strconv", "strings",
-        "time",
-    )
-)  # fmt: skip
-
-
 def title(language: str) -> str:
     """The language's name in a sentence."""
     return _TITLES.get(language, language)
@@ -116,51 +106,14 @@ def continued(prompt: str, completion: str) -> tuple[str, str]:
     return prompt + completion, prompt + completion
 
 
-def fitted(prompt: str, text: str, language: str, stop: Sequence[str]) -> tuple[str, str]:
-    """A chat answer as a continuation of the prompt: raw, and with its helpers kept."""
-    code, imports = extract_code(text, tags(language)), []
-    if language == "go":  # a declaration may take several lines, and none may be there twice
-        imports = [spec for spec in go_imports(code) if spec not in go_imports(prompt)]
-        code = _without_go_imports(code)
-    head = prompt.rstrip().split("\n")[-1]
-    before, body = _split_at_head(code, head)
-    body = cut_at_stop(body, stop)
-    known = {line.strip() for line in prompt.split("\n")}
-    helpers = [line for line in before if line.strip() and line.strip() not in known]
-    opening = prompt[: prompt.rstrip().rfind("\n") + 1]
-    kept = "".join(f"{line}\n" for line in [*(f"import {spec}" for spec in imports), *helpers])
-    return f"{prompt.rstrip()}\n{body}", f"{opening}{kept}{head}\n{body}"
-
-
-def go_imports(source: str) -> list[str]:
-    """What a Go file imports: quoted paths, some with a name before them."""
-    specs = (spec for found in _GO_IMPORT.finditer(source)
-             for spec in re.split(r"[\n;]", found.group(1) or found.group(2)))  # fmt: skip
-    told = (re.sub(r"\s*//.*", "", spec).strip() for spec in specs)
-    return list(dict.fromkeys(spec for spec in told if spec.endswith('"')))
-
-
-def go_program(setup: str, offered: str, source: str, test: str) -> str:
-    """``source`` as the beginning of a file for ``test``, after ``setup``: a package clause and the
-    imports of the test.
-
-    As in CodeGeeX's harness, packages that are ``offered`` (imports of the prompt) or often needed
-    are imported where they are used, once.
-    """
-    body = _without_go_imports(source)
-    code = re.sub(r"//[^\n]*|/\*.*?\*/", "", f"{body}\n{test}", flags=re.S)
-    there, optional = go_imports(setup), {*go_imports(offered), *_GO_PACKAGES}
-    imports = []
-    for spec in dict.fromkeys([*go_imports(source), *_GO_PACKAGES]):
-        name = spec.split()[0] if " " in spec else spec.strip('"').rpartition("/")[2]
-        used = re.search(rf"\b{re.escape(name)}\.", code)
-        if spec not in there and (used or spec not in optional):
-            imports.append(f"import {spec}\n")
-    return f"{setup}\n{''.join(imports)}{body}"
-
-
-def _without_go_imports(source: str) -> str:
-    return _GO_IMPORT.sub("", re.sub(r"^package[ \t]+\w+[^\n]*\n", "", source, flags=re.M))
+def fitted(
+    prompt: str, text: str, language: str, stop: Sequence[str], test: str
+) -> tuple[str, str]:
+    """A chat answer as a program for the tests, raw and sanitised: what defines the function with
+    all around it, else a continuation of the prompt."""
+    code = extract_code(text, tags(language))
+    continuation = f"{prompt.rstrip()}\n{cut_at_stop(code, stop)}"
+    return whole_answer(prompt, code, language, test) or (continuation, continuation)
 
 
 def _without_crates(source: str) -> str:
@@ -194,22 +147,11 @@ def _as_main(test: str) -> str:
     return f"{test}\nfn main() {{\n{calls}}}\n"
 
 
-def _split_at_head(code: str, head: str) -> tuple[list[str], str]:
-    """Lines before the function's head, and the text after it; all is body without a head."""
-    lines = code.split("\n")
-    names = re.findall(r"([\w$-]+)\s*[(]", head) or re.findall(r"(\w+)", head)[-1:]
-    for number, line in enumerate(lines):
-        same = line.strip().rstrip("{ ") == head.strip().rstrip("{ ")
-        if same or (names and re.search(rf"\b{re.escape(names[0])}\s*\(", line) and "{" in line):
-            rest = line.partition("{")[2] if head.rstrip().endswith("{") else ""
-            return lines[:number], "\n".join([rest, *lines[number + 1 :]]).lstrip("\n")
-    return [], code
-
-
 class TranslatedBenchmark(GenerativeBenchmark):
     """Complete a function of one language: the prompts and answers of all translated sets."""
 
     language: str
+    tests_field = "test"
 
     @abstractmethod
     def stops(self, task: Task) -> Sequence[str]:
@@ -229,5 +171,6 @@ class TranslatedBenchmark(GenerativeBenchmark):
 
     def programs(self, task: Task, completion: str, *, chat: bool) -> tuple[str, str]:
         if chat:
-            return fitted(task.prompt, completion, self.language, self.stops(task))
+            test = str(task.data[self.tests_field])
+            return fitted(task.prompt, completion, self.language, self.stops(task), test)
         return continued(task.prompt, completion)

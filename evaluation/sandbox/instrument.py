@@ -18,7 +18,7 @@ PHP's functions in a namespace). This is the "in-process" grade.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from evaluation.sandbox.proofs import HEX as _HEX
 from evaluation.sandbox.proofs import PROOFS, find_place
@@ -53,7 +53,7 @@ def _c_family(includes: str) -> Callable[[str, str], str]:
         plain = _plain_macros(test)
         place = find_place(r"\bint\s+main\s*\(", test, "int main(").start()
         test = test[:place] + plain + own + test[place:]
-        end = _body_end(test, place + len(plain + own))
+        end = body_end(test, place + len(plain + own))
         before = re.search(r"\breturn\s+[^;{}]*;\s*$", test[place + len(plain + own) : end])
         end = place + len(plain + own) + before.start() if before else end
         return f"{source}\n\n{plain}{test[:end]}{proof}{test[end:]}\n"
@@ -96,7 +96,7 @@ def _java(source: str, test: str) -> str:
         r"public\s+static\s+void\s+main\s*\(", test, "public static void main("
     ).start()
     test = test[:place] + own + test[place:]
-    end = _body_end(test, place + len(own))
+    end = body_end(test, place + len(own))
     return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
 
 
@@ -111,7 +111,7 @@ def _csharp(source: str, test: str) -> str:
         r"(?:public\s+)?static\s+void\s+Main\s*\(", test, "static void Main("
     ).start()
     test = test[:place] + own + test[place:]
-    end = _body_end(test, place + len(own))
+    end = body_end(test, place + len(own))
     return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
 
 
@@ -131,7 +131,7 @@ def _rust(source: str, test: str) -> str:
     else:
         place = find_place(r"\bfn\s+main\s*\(", test, "fn main(").start()
         test = test[:place] + named + test[place:]
-    end = _body_end(test, find_place(r"\bfn\s+main\s*\(", test, "fn main(").start())
+    end = body_end(test, find_place(r"\bfn\s+main\s*\(", test, "fn main(").start())
     return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
 
 
@@ -143,7 +143,7 @@ def _go(source: str, test: str) -> str:
     source = source[:start] + imports + source[start:]
     tests = list(re.finditer(r"^func\s+Test\w*\s*\(\s*(\w+)\s+\*testing\.T\s*\)", test, re.M))
     for found in reversed(tests):
-        end = _body_end(test, found.end())
+        end = body_end(test, found.end())
         test = f"{test[:end]}\nheld_{_HEX}++\n{test[end:]}"
     main = (
         f"\nvar held_{_HEX} int\nfunc TestMain(m *testing.M) {{\n"
@@ -165,7 +165,7 @@ def _d(source: str, test: str) -> str:
         "fgets(line.ptr, 255, stdin); foreach (ref c; line) if (c == 10) c = 0; "
         f'if (held_{_HEX}) fprintf(stderr, "\\n%s held\\n", line.ptr); }}'
     )
-    end = _body_end(test, find_place(r"\bunittest\b", test, "unittest").start())
+    end = body_end(test, find_place(r"\bunittest\b", test, "unittest").start())
     test = (
         f"{test[:end]}\nheld_{_HEX} = true;\n{test[end : main.start()]}{proof}{test[main.end() :]}"
     )
@@ -190,7 +190,7 @@ def _scala(source: str, test: str) -> str:
     test = test[:place] + own + test[place:]
     if main is None:  # an object that is an App: its body is the program
         find_place(r"\}\s*\Z", test, "} at its end")
-    end = _body_end(test, place + len(own)) if main else test.rindex("}")
+    end = body_end(test, place + len(own)) if main else test.rindex("}")
     return f"{source}\n{test[:end]}{proof}{test[end:]}\n"
 
 
@@ -241,16 +241,20 @@ _TOKEN = re.compile(
 )
 
 
-def _body_end(text: str, start: int) -> int:
-    """Where the first braces after start close; strings, characters and comments are passed by."""
-    depth = 0
+def braces(text: str, start: int = 0) -> Iterator[tuple[int, str]]:
+    """Braces of the C family's and where they stand, but for strings, characters and comments."""
     for token in _TOKEN.finditer(text, start):
-        if token.group() == "{":
-            depth += 1
-        elif token.group() == "}":
-            depth -= 1
-            if depth == 0:
-                return token.start()
+        if token.group() in "{}":
+            yield token.start(), token.group()
+
+
+def body_end(text: str, start: int) -> int:
+    """Where the first braces after start close. Raises ValueError if they do not."""
+    depth = 0
+    for place, brace in braces(text, start):
+        depth += 1 if brace == "{" else -1
+        if depth == 0:
+            return place
     raise ValueError("the braces of the test's main do not close")
 
 

@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 
 from evaluation.benchmarks import translated
-from evaluation.benchmarks.translated import (
-    fitted,
-    go_imports,
-    go_program,
-    lacking_library,
-    language_check,
-)
+from evaluation.benchmarks.go_files import go_imports, go_program
+from evaluation.benchmarks.translated import fitted, lacking_library, language_check
 from evaluation.sandbox import LanguageTest, Limits
 
 
@@ -66,11 +61,14 @@ def test_go_imports_are_merged(source: str, offered: str, expected: set[str]) ->
 def test_a_go_answer_keeps_the_imports_that_the_prompt_lacks() -> None:
     prompt = 'import (\n    "math"\n)\n\n// F is right.\nfunc F(n int) int {\n'
     answer = (
-        'Here:\n```go\npackage main\n\nimport (\n    "math"\n    "sort"\n)\n\nvar known = 3\n\n'
-        "func F(n int) int {\n    return n\n}\n```\n"
+        'Here:\n```go\npackage main\n\nimport (\n    "math"\n    "sort"\n    "os"\n    "testing"\n'
+        ")\n\nvar known = sort.SearchInts(nil, 3)\n\nfunc F(n int) int {\n    return known\n}\n\n"
+        "func TestMine(t *testing.T) {\n}\n```\n"
     )
-    raw, sanitised = fitted(prompt, answer, "go", ["\nfunc "])
-    assert go_imports(sanitised) == ['"math"', '"sort"'] and go_imports(raw) == ['"math"']
-    assert sanitised.count("import") == 2 and "package" not in sanitised
-    assert sanitised.index("import") < sanitised.index("known") < sanitised.index("func F")
-    assert sanitised.rstrip().endswith("return n\n}")
+    raw, sanitised = fitted(prompt, answer, "go", ["\nfunc "], "func TestF() {}\n")
+    assert go_imports(raw) == ['"math"', '"sort"', '"os"']  # imported in vain: its own mistake
+    assert go_imports(sanitised) == ['"math"', '"sort"']
+    for program in (raw, sanitised):
+        assert "package" not in program and "TestMine" not in program and "testing" not in program
+        assert program.index("import") < program.index("known") < program.index("func F")
+        assert program.rstrip().endswith("return known\n}")
