@@ -95,7 +95,7 @@ def language_check(language: str, source: str, test: str, limits: Limits) -> Job
     if language == "rs":
         source, test = _without_crates(source), _as_main(test)
     if language == "java":
-        source, test = _in_class_problem(source, test)
+        source, test = _with_tuples(*_in_class_problem(source, test))
     if language == "scala":
         source, test = _in_object_problem(source), _in_object_problem(test)
     return LanguageTest(language=language, source=source, test=test, limits=limits)
@@ -129,6 +129,40 @@ def _in_class_problem(source: str, test: str) -> tuple[str, str]:
         return source, re.sub(r"\b(?:public\s+)?class\s+Main\b", "class Problem", test)
     renamed = (re.sub(r"\bSolution\b", "Problem", text) for text in (source, test))
     return next(renamed), next(renamed)
+
+
+def _with_tuples(source: str, test: str) -> tuple[str, str]:
+    """Java prompts import a library of tuples: those that are used are written out here, as far as
+    tests and answers go with them, and the import goes."""
+    imported = r"^[ \t]*import\s+org\.javatuples\.[\w*]+\s*;"
+    if not re.search(imported, source, re.M):
+        return source, test
+    source = re.sub(imported, "", source, flags=re.M)
+    for size, name in enumerate(("Unit", "Pair", "Triplet", "Quartet", "Quintet"), start=1):
+        used = re.search(rf"\b{name}\b", f"{source}\n{test}")
+        if used and not re.search(rf"\b(?:class|record|interface)\s+{name}\b", source):
+            test += _tuple(name, size)
+    return source, test
+
+
+def _tuple(name: str, size: int) -> str:
+    types = [f"T{place}" for place in range(size)]
+    values = [f"getValue{place}" for place in range(size)]
+    all_types, all_values = ", ".join(types), ", ".join(values)
+    parameters = ", ".join(f"{one} {value}" for one, value in zip(types, values, strict=True))
+    setters = "".join(
+        f"    <X> {name}<{', '.join([*types[:at], 'X', *types[at + 1 :]])}> setAt{at}(X x) "
+        f"{{ return new {name}<>({', '.join([*values[:at], 'x', *values[at + 1 :]])}); }}\n"
+        for at in range(size)
+    )
+    return (
+        f"\nrecord {name}<{all_types}>({parameters}) {{\n"
+        f"    static <{all_types}> {name}<{all_types}> with({parameters}) "
+        f"{{ return new {name}<>({all_values}); }}\n{setters}"
+        f"    java.util.List<Object> toList() {{ return java.util.Arrays.asList({all_values}); }}\n"
+        "    Object getValue(int at) { return toList().get(at); }\n"
+        "    public String toString() { return toList().toString(); }\n}\n"
+    )
 
 
 def _in_object_problem(text: str) -> str:

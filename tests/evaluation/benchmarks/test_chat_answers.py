@@ -40,6 +40,20 @@ ANSWERS = {
         "\tseen := map[int]struct{}{}\n\tseen[1] = struct{}{}\n\n\treturn helper(l)\n}\n\n"
         "func TestMax_Element(t *testing.T) {\n}\n\nfunc main() {\n\tfmt.Println(max_element([]int{1}))\n}\n",
     ),
+    "java": (
+        "public static long maxElement(ArrayList<Long> l) {\n    long m = l.get(0);\n    for (long x : l) {\n"
+        "        if (x > m) {\n            m = x;\n        }\n    }\n\n    return m;\n}\n",
+        "import java.util.*;\nimport org.javatuples.Triplet;\n\npublic class Main {\n    record P(long a) {}\n\n"
+        "    public static long maxElement(ArrayList<Long> l)\n    {\n        // assert { main(\n"
+        "        return new Triplet<>(helper(l), 1, 2).setAt1(\"x\").getValue0();\n    }\n\n"
+        "    private static long helper(List<Long> l) {\n        String s = \"} class Problem { assert(\";\n"
+        "        return Collections.max(l);\n    }\n\n    public static void main(String[] args) {\n"
+        "        System.out.println(maxElement(new ArrayList<>(List.of(1L))));\n    }\n}\n\nclass Extra {\n    int x;\n}\n",
+        "class Solution {\n    public long maxElement(ArrayList<Long> v) {\n"
+        "        return v.stream().mapToLong(Long::longValue).max().getAsLong();\n    }\n}\n"
+        "public class Problem {\n    public static void main(String[] a) {\n"
+        "        System.out.println(new Solution().maxElement(new ArrayList<>(Arrays.asList(1L))));\n    }\n}\n",
+    ),
     "js": (
         "'use strict';\nconst max_element = (l) => Math.max(...l);\n\nmodule.exports = max_element;\n"
         "if (require.main === module) {\n  console.log(max_element([1]));\n}\n",
@@ -95,7 +109,7 @@ ANSWERS = {
         "export function max_element(numbers: number[]): number {\n\n  return best<number>(numbers, (a, b) => a < b);\n}\n",
     ),
 }  # fmt: skip
-SLOW = ("cpp", "cs", "d", "go", "r", "rkt", "rs", "scala", "ts")
+SLOW = ("cpp", "cs", "d", "go", "java", "r", "rkt", "rs", "scala", "ts")
 
 
 @pytest.mark.usefixtures("benchmark_files", "sandbox_here")

@@ -9,7 +9,8 @@ import pytest
 from evaluation.benchmarks import translated
 from evaluation.benchmarks.go_files import go_imports, go_program
 from evaluation.benchmarks.translated import fitted, lacking_library, language_check
-from evaluation.sandbox import LanguageTest, Limits
+from evaluation.sandbox import LanguageTest, Limits, Sandbox
+from evaluation.sandbox.languages import toolchain
 
 
 def test_tasks_that_need_an_absent_library_say_so(
@@ -30,6 +31,28 @@ def test_scala_starts_the_object_that_is_there(name: str) -> None:
     job = language_check("scala", source, test, Limits())
     assert isinstance(job, LanguageTest)
     assert (job.source, job.test) == ("object Problem {\n", "assert(Problem.f(1) == 2)\n}\n")
+
+
+@pytest.mark.slow
+def test_java_programs_have_tuples(sandbox: Sandbox) -> None:
+    if missing := toolchain("java").missing:
+        pytest.skip(missing)
+    prompt = (
+        "import java.util.*;\nimport org.javatuples.*;\nclass Problem {\n"
+        "    public static Pair<Long, Long> ends(ArrayList<Long> v) {\n"
+    )
+    tests = (
+        "    }\n    public static void main(String[] args) {\n    assert(ends((new ArrayList<Long>("
+        "Arrays.asList((long)3l, (long)9l)))).equals((Pair.with(3l, 9l))));\n    }\n\n}\n"
+    )
+    limits = Limits(cpu_seconds=10, memory_bytes=1024**3)
+    bodies = ("return Pair.with(v.get(0), v.get(1));", "return new Pair<>(v.get(1), 3L);")
+    jobs = [language_check("java", f"{prompt}{body}\n", tests, limits) for body in bodies]
+    told = [sandbox.run(job) for job in jobs]
+    assert [(one.passed, one.status) for one in told] == [(True, "ok"), (False, "wrong")]
+    own = f"{prompt}return null;\n}}\nstatic class Pair<A, B> {{}}\nint x() {{\nreturn 1;\n"
+    job = language_check("java", own, tests, limits)
+    assert isinstance(job, LanguageTest) and "record" not in job.test
 
 
 GO_SETUP = 'package main\n\nimport (\n    "testing"\n    "math"\n)\n'
