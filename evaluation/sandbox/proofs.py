@@ -211,18 +211,22 @@ def _perl(source: str, test: str) -> str:
 
 
 def _r(source: str, test: str) -> str:
-    """What the tests are made of is the library's again, and the tests were reached."""
+    """What the tests are made of is the library's again, and the tests were reached.
+
+    What notes it is no variable of the workspace, which programs begin with clearing.
+    """
     masking = (
         "c('{', '(', '<-', '=', 'if', 'for', 'function', '::', '==', '!', '[', '[[', 'c', "
         "'list', 'abs', 'all', 'any', 'stopifnot', 'isTRUE', 'all.equal', 'identical')"
     )
     first = (
-        f"held_{HEX} <- base::local({{ held <- FALSE; function(end = FALSE) {{ if (!end) "
-        f"{{ held <<- TRUE; return(invisible(rm(list = intersect({masking}, "
+        f"base::attach(list(held_{HEX} = base::local({{ held <- FALSE; "
+        "function(end = FALSE) { if (!end) { held <<- TRUE; "
+        f"return(invisible(rm(list = intersect({masking}, "
         "ls(globalenv(), all.names = TRUE)), envir = globalenv()))) }; "
         "if (!held) stop('not reached'); line <- readLines(file('stdin'), n = 1); "
         'cat("\\n", line, " held\\n", sep = "", file = stderr()) } }, '
-        "envir = base::new.env(parent = base::baseenv()))\n"
+        f"envir = base::new.env(parent = base::baseenv()))), name = 'held_{HEX}')\n"
     )
     # by full name, a function of the program's cannot stand in for the library's
     test = re.sub(r"(?<![\w.:])(stopifnot|isTRUE|all\.equal|identical)\(", r"base::\1(", test)

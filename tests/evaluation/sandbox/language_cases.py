@@ -18,7 +18,8 @@ SLOW = (
 
 @dataclass(frozen=True)
 class Case:
-    """head + body + test is a program; each forgery takes the place of head and body."""
+    """head + body + test is a program; what is also right, and each forgery, takes the place of head
+    and body."""
 
     head: str
     right: str
@@ -26,6 +27,7 @@ class Case:
     crash: str
     test: str
     forgeries: tuple[str, ...] = ()
+    right_too: tuple[str, ...] = ()
 
 
 CASES = {
@@ -304,6 +306,10 @@ CASES = {
             "`::` <- function(a,b) { n <- as.character(substitute(b)); if (n=='stopifnot') return(function(...) NULL); get(n, envir=baseenv()) }\nlargest <- function(v) 0",
             "test_humaneval <- function() NULL\nlockBinding('test_humaneval', environment())\n`<-` <- function(a,b) NULL\nlargest = function(v) 0",
             "options(error = function() NULL)\nlargest <- function(v) 0",
+        ),
+        right_too=(
+            "rm(list = ls())\nlargest <- function(v) max(v)\n",
+            "rm(list = ls(all.names = TRUE))\nlargest <- function(v) max(v)\n",
         ),
     ),
     "rb": Case(

@@ -35,7 +35,8 @@ def test_verdicts_of_a_language(language: str, sandbox: Sandbox) -> None:
         assert outcome.grade == "in-process"
         return outcome.passed, outcome.status, outcome.error
 
-    assert run(case.head + case.right) == (True, "ok", "")
+    for source in (case.head + case.right, *case.right_too):
+        assert run(source) == (True, "ok", ""), source
     passed, status, _ = run(case.head + case.wrong)
     assert not passed
     assert status in ("wrong", "killed")
