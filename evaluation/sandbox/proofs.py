@@ -205,7 +205,8 @@ def _perl(source: str, test: str) -> str:
     begun = f"$held_{HEX}::begun"
     proof = (
         f"CORE::die unless {begun}; "
-        '{ my $line = <STDIN>; chomp $line; print STDERR "\\n$line held\\n"; }'
+        '{ local ($/, $,, $\\) = ("\\n"); my $line = <STDIN>; chomp $line; '
+        'print STDERR "\\n$line held\\n"; }'
     )
     return f"{first}\n{source}\n{begun} = 1;\n{test}\n{proof}\n"
 

@@ -289,6 +289,9 @@ CASES = {
             "sub largest { return 0;\n}\nmy $x = <<'testing();';\n",
             "BEGIN { $INC{'Test/Deep.pm'}=1; *Test::Deep::import=sub { *main::eq_deeply=sub{1} }; }\nsub largest { return 0;\n}\n",
         ),
+        right_too=(
+            "$/ = undef;\n$, = ' ';\nsub largest { return (sort { $b <=> $a } @{$_[0]})[0]; }\n",
+        ),
     ),
     "r": Case(
         "largest <- function(v) {\n",
