@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from evaluation.sandbox.proofs import HEX as _HEX
-from evaluation.sandbox.proofs import PROOFS, find_place
+from evaluation.sandbox.proofs import PROOFS, find_place, first_line
 
 
 def instrument(language: str, source: str, test: str) -> str:
@@ -215,10 +215,11 @@ def _javascript(source: str, test: str) -> str:
     proof = f"held_{_HEX}.end();"
     if counted:
         proof = f"if (held_{_HEX}.count() > 0) {proof}"
-    # in a block, its functions cannot be assigned to beforehand; nothing is exported from one
+    # in a function, those of the tests cannot be assigned to beforehand, and may bear any name;
+    # nothing is exported from one
     block = not re.search(r"^\s*(?:import|export|\})", test, re.M if "export" in test else 0)
-    start, end = ("{", "}") if block else ("", "")
-    return f"{first}{source}\n{start}\n{test}\n{proof}\n{end}\n"
+    start, end = (";(() => {", "})();") if block else ("", "")
+    return f"{first_line(first, source, '//')}\n{start}\n{test}\n{proof}\n{end}\n"
 
 
 def _typescript(source: str, test: str) -> str:

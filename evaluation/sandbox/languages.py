@@ -256,7 +256,7 @@ LANGUAGES: dict[str, Language] = {
             "program.ts",
             ("tsc", "node"),
             ("{node}", "program.js"),
-            ("{node}", "{tsc}", "--target", "es2020", "--module", "commonjs", "program.ts"),
+            ("{node}", "{tsc}", "--target", "esnext", "--module", "commonjs", "program.ts"),
             address_space=False,
         ),
     )

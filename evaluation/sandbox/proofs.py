@@ -22,6 +22,11 @@ def find_place(pattern: str, test: str, what: str) -> re.Match[str]:
     return found
 
 
+def first_line(first: str, source: str, comment: str) -> str:
+    """The source after our own first lines, where a line for the shell would no longer be one."""
+    return first + re.sub(r"\A#!", f"{comment} ", source)
+
+
 def _called(function: str, test: str, call: str = "{}()") -> str:
     """The test with calls of what it defines by this pattern and never names again."""
     names = [found.group(1) for found in re.finditer(function, test, re.M)]
@@ -144,7 +149,8 @@ def _lua(source: str, test: str) -> str:
         test = re.sub(r"^(?:local )?lu\s*=\s*require[^\n]*", "", test, flags=re.M)
         test = re.sub(r"os\.exit\(\s*lu\.LuaUnit\.run\(\)\s*\)", "", test)
     test = _called(r"^function (\w+)\(\)", test)
-    return f"{first}\n{source}\n{test}\nheld_{HEX}({'true' if counted else 'false'})\n"
+    source = first_line(f"{first}\n", source, "--")
+    return f"{source}\n{test}\nheld_{HEX}({'true' if counted else 'false'})\n"
 
 
 def _pascal(source: str, test: str) -> str:

@@ -250,6 +250,7 @@ CASES = {
             "function largest(v)\nos.exit(0)\nend",
             "assert = function(...) return ... end\nfunction largest(v)\nreturn v[1]\nend",
         ),
+        right_too=("#!/usr/bin/lua\nfunction largest(v) return math.max(table.unpack(v)) end\n",),
     ),
     "pascal": Case(
         "{$ASSERTIONS ON}\nuses\n  SysUtils, Math;\n"
@@ -424,6 +425,10 @@ CASES = {
         "  assert.deepEqual(largest([3, 9, 4]), 9);\n}\ntest();\n",
         (
             "declare var require: any;\nvar r = require;\nrequire = (n: string) => n.indexOf('assert') >= 0 ? { deepEqual() {} } : r(n);\nfunction largest(v: number[]): number {\nreturn 0;\n}",
+        ),
+        right_too=(
+            "#!/usr/bin/env ts-node\nconst largest = (v: number[]): number => v.sort((a, b) => a - b).at(-1)!;\n"
+            "function test(): void {}\n",
         ),
     ),
 }
