@@ -239,6 +239,11 @@ CASES = {
             "test = () => {};\nfunction largest(v) { return 0;\n}",
             "function largest(v) { return 0;\n}\nif (false)",
         ),
+        right_too=(
+            "#!/usr/bin/env node\n'use strict';\nfunction largest(v) { return Math.max(...v); }\n",
+            "async function main() { await null; console.error('told late'); }\n"
+            "function largest(v) { return Math.max(...v); }\nmain();\n",
+        ),
     ),
     "lua": Case(
         "function largest(v)\n",
