@@ -94,7 +94,9 @@ def _haskell(source: str, test: str) -> str:
     test = re.sub(r"^main\b", f"main_{HEX}", test, flags=re.M)
     test = re.sub(r"(?<![\w.\"])error(?=\s*[\"$(])", f"Held_{HEX}.error", test)
     header = re.search(r"^module\s+Main\b.*?\bwhere\b[^\n]*\n", source, re.M | re.S)
-    at = header.end() if header else 0
+    # without a header, behind the pragmas of the file and what comments stand before them
+    pragmas = re.match(r"(?:\s|\{-.*?-\}|--[^\n]*\n)*", source, re.S)
+    at = header.end() if header else pragmas.end() if pragmas else 0
     imports = f"import qualified System.IO as IO_{HEX}\nimport qualified Prelude as Held_{HEX}\n"
     if not re.search(r"^import\s+(?:qualified\s+)?Prelude\b", source, re.M):
         imports += "import Prelude\n"  # which is there unless it is imported in some way

@@ -208,6 +208,10 @@ CASES = {
             "module Main where\n\nimport Prelude hiding (error)\n\nerror :: String -> IO ()\nerror _ = return ()\n\nlargest :: [Int] -> Int\nlargest _ = 0",
             "{-# LANGUAGE RebindableSyntax #-}\nmodule Main where\n\nimport Prelude\n\nifThenElse :: Bool -> a -> a -> a\nifThenElse _ a _ = a\n\nlargest :: [Int] -> Int\nlargest _ = 0",
         ),
+        right_too=(
+            "-- the largest\n{-# LANGUAGE TupleSections #-}\nimport Data.List (sort)\n"
+            "largest :: [Int] -> Int\nlargest v = fst (last (map (, 0) (sort v)))\n",
+        ),
     ),
     "java": Case(
         "import java.util.*;\nclass Problem {\npublic static int largest(ArrayList<Integer> v) {\n",
