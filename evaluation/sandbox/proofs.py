@@ -315,7 +315,7 @@ def _racket(source: str, test: str) -> str:
         f"  ({b}if ({b}and ({b}zero? ({b}car found)) ({b}> ({b}cdr found) held-{HEX}))\n"
         f'    ({b}eprintf "\\n~a held\\n" ({b}read-line))\n    ({b}exit 1)))\n'
     )
-    language = re.match(r"\s*#lang[^\n]*\n", source)
+    language = re.match(r"(?:\s|;[^\n]*\n|#\|.*?\|#)*#lang[^\n]*\n", source, re.S)
     at = language.end() if language else 0
     return f"{source[:at]}{kept}{source[at:]}\n{begun}{test}\n{proof}"
 

@@ -356,6 +356,9 @@ CASES = {
             "#lang racket\n(require (only-in rackunit check-true))\n(check-true #t)\n(define (largest v) 0)\n#;#;#;",
             "#lang racket\n(require (prefix-in r: rackunit))\n(define (largest v) 0)\n(r:check-true #t)\n(r:current-check-around (lambda (t) (void)))",
         ),
+        right_too=(
+            ";; the largest\n#| of\nall |#\n#lang racket\n(define (largest v) (apply max v))",
+        ),
     ),
     "rs": Case(
         "fn largest(v: Vec<i32>) -> i32 {\n",
