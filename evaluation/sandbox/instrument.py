@@ -43,10 +43,11 @@ def _c_family(includes: str) -> Callable[[str, str], str]:
         f"\n{includes}\nstatic long held_{_HEX};\n#undef assert\n"
         f"#define assert(...) ((__VA_ARGS__) ? (void)++held_{_HEX} : __builtin_trap())\n"
     )
+    line, place = f"line_{_HEX}", f"place_{_HEX}"
     proof = (
-        "\n{ char line[128]; if (!fgets(line, sizeof line, stdin)) __builtin_trap(); "
-        "for (char *c = line; *c; ++c) if (*c == 10) *c = 0; "
-        f'if (held_{_HEX}) fprintf(stderr, "\\n%s held\\n", line); }}\n'
+        f"\n{{ char {line}[128]; if (!fgets({line}, sizeof {line}, stdin)) __builtin_trap(); "
+        f"for (char *{place} = {line}; *{place}; ++{place}) if (*{place} == 10) *{place} = 0; "
+        f'if (held_{_HEX}) fprintf(stderr, "\\n%s held\\n", {line}); }}\n'
     )
 
     def make(source: str, test: str) -> str:

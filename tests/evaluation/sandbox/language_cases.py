@@ -86,6 +86,10 @@ CASES = {
             "int largest(std::vector<int> v) { return 0;",
             "#include <vector>\n#include <cstdlib>\n#include <cstdio>\n#define candidate(...) 1 || 0\nint largest(std::vector<int> v) { return 0;",
         ),
+        right_too=(
+            "#include <vector>\n#include <algorithm>\n#define line 1\n#define c 2\n#define place 3\n"
+            "int largest(std::vector<int> v) { return *std::max_element(v.begin(), v.end());",
+        ),
     ),
     "cs": Case(
         "using System;\nusing System.Diagnostics;\nusing System.Collections.Generic;\nclass Problem {\n"
