@@ -17,8 +17,8 @@ from evaluation.sandbox.instrument import body_end, braces
 
 _TYPED = (
     r"^[ \t]*(?!(?:return|else|new|throw|delete|await|yield|case|goto)\b)"
-    r"[\w:<>,.*&?\[\]() \t@\"]*[\w>\]*&?][ \t*&]+%s[ \t]*(?:<[^(){};]*>)?"
-    r"\([^;{}]*\)[^;{}()]*(?:\{|=>)"
+    r"[\w:<>,.*&?!\[\]() \t@\"]*[\w>\]*&?)][ \t*&]+%s[ \t]*(?:<[^(){};]*>)?"
+    r"\((?:[^;{}()]|\((?:[^;{}()]|\([^;{}()]*\))*\))*\)[^;{}()]*(?:\{|=>)"
 )
 #: How a function of a name is defined; a group holds the name.
 _DEFINED = {
@@ -49,6 +49,7 @@ _MAIN = {
     "cpp": r"^[ \t]*(?:int|void|auto|signed)\s+main\s*\(",
     "cs": r"^[ \t]*(?:(?:public|private|internal|static|async)\s+)*"
     r"(?:void|int|Task(?:<int>)?)\s+Main\s*\(",
+    "d": r"^(?:void|int)\s+main\s*\(",
     "go": r"^func[ \t]+(?:main\(\)|(?:Test|Benchmark|Example)\w*\()",
     "java": r"^[ \t]*(?:(?:public|protected|private|static|final)\s+)*void\s+main\s*\(",
     "rs": r"^[ \t]*(?:pub\s+)?fn\s+main\s*\(",
@@ -217,6 +218,7 @@ def _in_class(
     uses_, _ = _missing(opening, code, language)
     declared, body, others = code[start : is_open[0]], code[is_open[0] : end], code[end + 1 :]
     if language == "scala":  # an object that starts the answer's own main
+        others = re.sub(r"^\w[\w.]*\(.*", "", others, flags=re.M)  # examples
         others = re.sub(
             r"^object\s+\w+\s*(?:extends\s+App\b|\{\s*\}).*", "", others, flags=re.S | re.M
         )

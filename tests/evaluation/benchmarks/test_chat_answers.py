@@ -32,7 +32,7 @@ ANSWERS = {
     ),
     "d": (
         "import std.algorithm;\n\nlong helper(long[] l)\n{\n    return l.maxElement;\n}\n\nlong max_element(long[] l)\n{\n"
-        "    auto m = helper(l);\n\n    return m;\n}\n",
+        "    auto m = helper(l);\n\n    return m;\n}\n\nvoid main()\n{\n}\n",
     ),
     "go": (
         'package main\n\nimport (\n\t"fmt"\n\t"sort"\n\t"testing"\n)\n\ntype pair struct {\n\ta, b int\n}\n\n'
@@ -94,7 +94,7 @@ ANSWERS = {
         "#[cfg(test)]\nmod tests {\n    use super::*;\n\n    #[test]\n    fn works() {\n        assert_eq!(max_element(vec![1]), 1);\n    }\n}\n",
     ),
     "scala": (
-        "object Solution {\n  def maxElement(l: List[Long]): Long = {\n    helper(l)\n  }\n\n  private def helper(l: List[Long]): Long = l.max\n}\n\n"
+        "object Solution {\n  def maxElement(l: List[Long]): Long = {\n    helper(l)\n  }\n\n  private def helper(l: List[Long]): Long = l.max\n}\n\nprintln(Solution.maxElement(List(1L)))\n"
         "object Main extends App {\n  println(Solution.maxElement(List(1L)))\n}\n",
         "def maxElement(l : List[Long]) : Long = l.foldLeft(Long.MinValue)((a, b) => if (a > b) a else b)\n",
     ),
@@ -148,6 +148,15 @@ def test_what_only_the_prompt_has_is_kept() -> None:
     assert raw.count("int twice") == 1
     assert whole_answer(prompt, "    return twice(x);\n}\n", "cpp", "int main(){}") is None
     assert whole_answer(prompt, answer, "swift", "") is None
+
+
+def test_words_before_parentheses_in_comments_are_no_function() -> None:
+    prompt = "/*\nThe letters (of any case) in it.\n>>> f([3L])\n3L\n*/\nlong f(long[] l) \n"
+    answer = (
+        "/**\n * The letters (of any case) in it.\n */\nlong f(long[] l)\n{\n    return 1;\n}\n"
+    )
+    raw, _ = whole_answer(prompt, answer, "d", "unittest {}") or ("", "")
+    assert raw == answer
 
 
 def test_names_that_a_rust_answer_imports_again_do_not_clash() -> None:
