@@ -93,8 +93,8 @@ CANONICAL = (
     "mceval_completion-py",
     "mdeval-py",
 )
-#: Solutions (not their tasks) that need a package of npm's or a crate.
-LACKING = {"JavaScript/162", "Rust/91", "Rust/162"}
+#: Solutions (not their tasks) that need a package of npm's, a crate, or an order of a map's keys.
+LACKING = {"JavaScript/162", "Rust/91", "Rust/162", "Go/95"}
 #: Solutions that fail their own tests, which console.assert of Node's only prints.
 FAULTY = {"JavaScript/112", "JavaScript/155"}
 
