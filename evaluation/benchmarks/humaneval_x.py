@@ -6,6 +6,7 @@ Unlike MultiPL-E it has canonical solutions in every language. One benchmark a l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -57,9 +58,10 @@ _FILES = {
         "fb3397079a530b91e893e3031fd8d8df7aa5bc23b944296930d1bbab160a55b9",
     ),
 }
+_CLOSING = re.compile(r"^\}.*\n?", re.M)
 _STOP = {
-    "cpp": ("\nint main", "\n}\n\n"),
-    "go": ("\nfunc ", "\n}\n\n"),
+    "cpp": ("\nint main", "\n#include", "\nusing namespace"),
+    "go": ("\nfunc ", "\nimport ", "\npackage "),
     "java": ("\npublic class", "\nclass "),
     "js": ("\nfunction ", "\nconst ", "\nconsole.log"),
     "py": ("\ndef ", "\nclass ", "\nif __name__", "\nprint(", "\nassert "),
@@ -106,6 +108,13 @@ class HumanEvalX(TranslatedBenchmark):
 
     def stops(self, task: Task) -> Sequence[str]:
         return _STOP[self.language]
+
+    def programs(self, task: Task, completion: str, *, chat: bool) -> tuple[str, str]:
+        ends = [*_CLOSING.finditer(completion)] if not chat and not self.python else []
+        # a base model that is not stopped begins something else: what it did not finish goes
+        return super().programs(
+            task, completion[: ends[-1].end()] if ends else completion, chat=chat
+        )
 
     def checks(self, task: Task, source: str) -> Sequence[Job]:
         test = task.data["test"]

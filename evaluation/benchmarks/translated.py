@@ -15,6 +15,7 @@ from pathlib import Path
 
 from evaluation.answers import extract_code
 from evaluation.benchmarks.generative import GenerativeBenchmark, Task
+from evaluation.benchmarks.python_functions import answered
 from evaluation.benchmarks.whole_answers import whole_answer
 from evaluation.generation import cut_at_stop
 from evaluation.sandbox import Job, LanguageTest, Limits, Program
@@ -204,6 +205,9 @@ class TranslatedBenchmark(GenerativeBenchmark):
         return () if chat else tuple(self.stops(self.tasks()[0]))
 
     def programs(self, task: Task, completion: str, *, chat: bool) -> tuple[str, str]:
+        if chat and self.language == "py":
+            names = re.findall(r"^def (\w+)", task.prompt, re.M)
+            return answered(task.prompt, completion, names[-1] if names else "")
         if chat:
             test = str(task.data[self.tests_field])
             return fitted(task.prompt, completion, self.language, self.stops(task), test)

@@ -7,8 +7,17 @@ from pathlib import Path
 import pytest
 
 from evaluation.benchmarks import translated
+from evaluation.benchmarks.generative import Task
 from evaluation.benchmarks.go_files import go_imports, go_program
-from evaluation.benchmarks.translated import fitted, lacking_library, language_check
+from evaluation.benchmarks.humaneval_x import HumanEvalX
+from evaluation.benchmarks.multipl_e import BENCHMARKS as MULTIPL_E
+from evaluation.benchmarks.translated import (
+    fitted,
+    lacking_library,
+    lacking_toolchain,
+    language_check,
+)
+from evaluation.generation import cut_at_stop
 from evaluation.sandbox import LanguageTest, Limits, Sandbox
 from evaluation.sandbox.languages import toolchain
 
@@ -95,3 +104,30 @@ def test_a_go_answer_keeps_the_imports_that_the_prompt_lacks() -> None:
         assert "package" not in program and "TestMine" not in program and "testing" not in program
         assert program.index("import") < program.index("known") < program.index("func F")
         assert program.rstrip().endswith("return known\n}")
+
+
+def test_a_base_model_that_goes_on_after_the_function_keeps_it_whole() -> None:
+    benchmark = HumanEvalX("cpp")
+    task = Task("CPP/0", "int one(){\n", {})
+    text = cut_at_stop("    return 1;\n}\n\n// Two.\nint two(){\n    ret", benchmark.stops(task))
+    assert benchmark.programs(task, text, chat=False)[0] == "int one(){\n    return 1;\n}\n"
+    text = cut_at_stop("    return 1;\n}\n\nint main(){\n}\n", benchmark.stops(task))
+    assert benchmark.programs(task, text, chat=False)[0] == "int one(){\n    return 1;\n}\n"
+
+
+@pytest.mark.skipif(lacking_toolchain("cs") is not None, reason=str(lacking_toolchain("cs")))
+def test_lists_in_csharp_are_compared_by_their_contents(sandbox: Sandbox) -> None:
+    benchmark = next(one for one in MULTIPL_E if one.name == "multipl-e-cs")
+    head = "using System.Collections.Generic;\nusing System.Diagnostics;\nclass Problem {\n"
+    prompt = f"{head}    public static List<List<long>> Pair(long a) {{\n"
+    tests = (
+        "    }\n    public static void Main(string[] args) {\n"
+        "    Debug.Assert(Pair(3L).Equals((new List<List<long>>(new List<long>[]{"
+        "(List<long>)new List<long>(new long[]{(long)3L, (long)4L})}))));\n    }\n}\n"
+    )
+    task = Task("t", prompt, {"tests": tests, "stop": []})
+    bodies = [
+        f"return new List<List<long>> {{ new List<long> {{ {it} }} }};" for it in ("a, 4", "a")
+    ]
+    jobs = [job for body in bodies for job in benchmark.checks(task, prompt + body)]
+    assert [outcome.passed for outcome in sandbox.map(jobs)] == [True, False]
