@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,13 @@ def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
     (home / "dagster").mkdir()
     return home
+
+
+@pytest.fixture(scope="session")
+def git_here() -> None:
+    """Skips where git is not installed."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,7 @@ def test_help_of_every_command_line(module: str) -> None:
     assert done.returncode == 0 and len(done.stdout) > 200
 
 
+@pytest.mark.usefixtures("git_here")
 def test_repository_names_no_machine() -> None:
     listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT)
     for name in listed.stdout.split():

@@ -7,7 +7,9 @@ full it is, and it is emptied by hand, however deep, odd or closed what a progra
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import secrets
 import tempfile
 from pathlib import Path
 
@@ -45,37 +47,21 @@ def is_full(folder: str, limit_bytes: int) -> bool:
 def remove(folder: str) -> None:
     """Remove a folder with all that is in it, once nobody works in it any more.
 
-    One level at a time, by names alone: a path may be longer than the kernel takes, and deeper than
-    a recursion goes.
+    What is deeper is moved up first: no path gets longer than the kernel takes, no recursion deep.
     """
+    names = (f"{secrets.token_hex(16)}-{number}" for number in itertools.count())
     with contextlib.suppress(OSError):
-        os.chdir(folder)
-        entered: list[str] = []
-        while True:
-            inner = _remove_what_is_easy()
-            if inner is not None:
-                Path(inner).chmod(0o700)
-                os.chdir(inner)
-                entered.append(inner)
-            elif entered:
-                os.chdir("..")
-                Path(entered.pop()).rmdir()
-            else:
-                break
-    os.chdir("/")
-    with contextlib.suppress(OSError):
+        while entries := list(os.scandir(folder)):
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    Path(entry.path).unlink()
+                    continue
+                Path(entry.path).chmod(0o700)
+                for inner in os.scandir(entry.path):
+                    if inner.is_dir(follow_symlinks=False):
+                        Path(inner.path).chmod(0o700)
+                        Path(inner.path).rename(f"{folder}/{next(names)}")
+                    else:
+                        Path(inner.path).unlink()
+                Path(entry.path).rmdir()
         Path(folder).rmdir()
-
-
-def _remove_what_is_easy() -> str | None:
-    """Empty the working folder but for folders that hold something; one of those, None without."""
-    inner = None
-    for entry in os.scandir("."):
-        if not entry.is_dir(follow_symlinks=False):
-            Path(entry.name).unlink()
-            continue
-        try:
-            Path(entry.name).rmdir()
-        except OSError:
-            inner = entry.name
-    return inner

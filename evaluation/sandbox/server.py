@@ -115,6 +115,7 @@ class Server:
             os.chdir(folder)
             return self._watch(header, descriptors, lambda: scratch.is_full(folder, room))
         finally:
+            os.chdir("/")
             scratch.remove(folder)
 
     def _watch(

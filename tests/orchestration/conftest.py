@@ -96,7 +96,7 @@ def make_workplace(root: Path, home: Path) -> Workplace:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+def workplace(tmp_path_factory: pytest.TempPathFactory, git_here: None) -> Workplace:
     import importlib.util
 
     root = tmp_path_factory.mktemp("workplace")

@@ -32,7 +32,7 @@ def git(root: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+def checkout(tmp_path: Path, git_here: None) -> Path:
     root = tmp_path / "code" / "app"
     (root / "src").mkdir(parents=True)
     git(root, "init", "--quiet")
@@ -165,6 +165,7 @@ def test_missing_sources_are_named(tmp_path: Path, key: str) -> None:
         repositories(params, tmp_path)
 
 
+@pytest.mark.usefixtures("git_here")
 def test_no_checkout_an_empty_one_and_a_broken_one(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.mkdir()

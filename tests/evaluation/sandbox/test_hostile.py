@@ -288,7 +288,7 @@ ESCAPES = {
         "pid = os.fork()\nif pid == 0: os.execv('./sh', ['sh', '-c', 'test $(id -u) = 0'])\n"
         "assert os.waitpid(pid, 0)[1] != 0"
     ),
-    "environment": "import os\nassert not os.environ\nassert os.uname().nodename == 'sandbox'",
+    "environment": "import os\nassert not os.environ",
     "descriptors": (
         "import os\nfor fd in (4, 5, 6, *range(8, 1024)):\n    try: os.fstat(fd)\n    except OSError: pass\n"
         "    else: raise AssertionError(fd)"
@@ -449,7 +449,6 @@ OF_THE_NAMESPACES = {
     "listening",
     "files of the host",
     "identity",
-    "environment",
     "files and shared memory",
 }
 
@@ -466,6 +465,12 @@ def test_ways_out_are_closed(name: str, sandbox: Sandbox) -> None:
         pytest.skip("system-call numbers of x86_64")
     outcome = sandbox.run(Program(ESCAPES[name], limits=QUICK))
     assert outcome.passed, (outcome.status, outcome.error, outcome.stderr[-500:])
+
+
+def test_the_host_has_no_name(sandbox: Sandbox) -> None:
+    if sandbox.level != "strict":  # an engine may keep a container from naming itself
+        pytest.skip("asked for at level strict alone")
+    assert sandbox.run(Program("import os\nassert os.uname().nodename == 'sandbox'")).passed
 
 
 @pytest.mark.parametrize("name", GREEDY)

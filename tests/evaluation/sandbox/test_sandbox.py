@@ -371,6 +371,7 @@ def test_scratch_is_empty_private_and_limited(sandbox: Sandbox) -> None:
     assert "No space left" in full.error or full.status == "output_limit"
 
 
+@pytest.mark.usefixtures("sandbox_here")
 def test_output_is_capped_and_the_result_travels() -> None:
     outcome = run_program("print('x' * 200_000)\nvalue = {'a': [1, 2.5, None]}", result="value")
     assert outcome.passed
@@ -380,6 +381,7 @@ def test_output_is_capped_and_the_result_travels() -> None:
     assert run_program("", result="missing").error.startswith("NameError")
 
 
+@pytest.mark.usefixtures("sandbox_here")
 def test_programs_are_deterministic_and_do_not_meet() -> None:
     source = "import random\nprint(random.random(), hash('x'))\nimport builtins\nbuiltins.left = 1"
     first, second = run_programs([source, source], workers=2)
@@ -454,6 +456,7 @@ def test_levels_hold(level: probe_module.Level) -> None:
     assert (outcome.passed, outcome.level) == (True, level)
 
 
+@pytest.mark.usefixtures("sandbox_here")
 def test_tracebacks_begin_in_the_program() -> None:
     outcome = run_program("def f():\n    return 1 / 0\nf()")
     assert outcome.error == "ZeroDivisionError: division by zero"

@@ -33,21 +33,13 @@ def test_a_folder_is_removed_however_deep_closed_or_odd(tmp_path: Path) -> None:
     os.chdir(folder)
     deep(1200, "d" * 8)
     os.chdir(here)
-    try:
-        scratch.remove(str(folder))
-        assert Path.cwd() == Path("/")
-    finally:
-        os.chdir(here)
+    scratch.remove(str(folder))
     assert not folder.exists()
     assert outside.read_text() == "kept"
 
 
 def test_a_folder_that_is_gone_is_no_error(tmp_path: Path) -> None:
-    here = Path.cwd()
-    try:
-        scratch.remove(str(tmp_path / "none"))
-    finally:
-        os.chdir(here)
+    scratch.remove(str(tmp_path / "none"))
 
 
 def test_full_is_too_many_bytes_or_entries_or_what_cannot_be_counted(tmp_path: Path) -> None:
@@ -56,7 +48,7 @@ def test_full_is_too_many_bytes_or_entries_or_what_cannot_be_counted(tmp_path: P
     os.truncate(tmp_path / "sparse", 1 << 30)
     assert not scratch.is_full(folder, 1 << 20)
     (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "file").write_bytes(bytes(1 << 20))
+    (tmp_path / "inner" / "file").write_bytes(bytes((1 << 20) + 4096))
     assert scratch.is_full(folder, 1 << 20)
     assert not scratch.is_full(folder, 1 << 22)
     for number in range(scratch.MOST_ENTRIES):
