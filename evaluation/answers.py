@@ -25,16 +25,19 @@ _STATEMENT = re.compile(
     r"|import[ \t]+[\w., ]+$|from[ \t]+[\w.]+[ \t]+import\b)",
     re.M,
 )
+_THOUGHT = re.compile(r"\A\s*(?:<think>)?(?:(?!</?think>).)*</think>\s*", re.S)
 _PYTHON = frozenset({"python", "py", "python3"})
 
 
 def extract_code(text: str, languages: Collection[str] = _PYTHON, *, name: str = "") -> str:
     r"""The first block in one of the languages; else the first block; else the whole text.
 
+    What a model thought before its answer (`<think>...</think>`) is no part of it.
     name: prefer the first block that defines this function or class, in whatever order.
     >>> extract_code("Sure:\n```python\nx = 1\n```\nDone.")
     'x = 1\n'
     """
+    text = _THOUGHT.sub("", text)
     blocks = list(_blocks(text))
     fitting = [body for language, body in blocks if language in languages]
     others = [body for language, body in blocks if language not in languages]

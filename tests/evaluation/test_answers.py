@@ -91,3 +91,12 @@ def test_trimmed_code_is_a_prefix_and_parses_if_anything_does(text: str) -> None
     assert text.startswith(trimmed)
     if trimmed != text:
         ast.parse(trimmed)
+
+
+@pytest.mark.parametrize("opened", ["<think>\n", "\n<think>", ""])
+def test_thoughts_before_an_answer_are_no_part_of_it(opened: str) -> None:
+    thought = f"{opened}Perhaps\n```python\nx = 1\n```\nNo.\n</think>\n\n"
+    assert extract_code(f"{thought}```python\nx = 2\n```\n") == "x = 2\n"
+    assert extract_code(f"{thought}x = 2\n") == "x = 2\n"
+    kept = "```python\nx = '<think></think>'\n```\n"
+    assert extract_code(kept) == "x = '<think></think>'\n"
