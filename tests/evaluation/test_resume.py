@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -147,14 +148,16 @@ def test_the_command_killed_at_random_moments(tiny_model: Path, tmp_path: Path) 
             stderr=subprocess.DEVNULL,
         )
 
+    begun = time.monotonic()
     assert start(tmp_path / "whole").wait() == 0
+    seconds = time.monotonic() - begun
     chance = random.Random(0)
     kills = 0
     while not (tmp_path / "killed" / "summary.json").exists():
         process = start(tmp_path / "killed")
         try:
-            # longer each time, so that a slow machine gets there, too
-            process.wait(timeout=chance.uniform(2, 12) + 2 * kills)
+            # longer each time, so that a machine that gets slower arrives, too
+            process.wait(timeout=seconds * (chance.uniform(0.2, 0.6) + 0.2 * kills))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
