@@ -16,10 +16,12 @@ from evaluation.benchmarks.go_files import go_imports, go_name, without_go_impor
 from evaluation.sandbox.instrument import body_end, braces
 
 _TYPED = (
-    r"^[ \t]*(?!(?:return|else|new|throw|delete|await|yield|case|goto)\b)"
-    r"[\w:<>,.*&?!\[\]() \t@\"]*[\w>\]*&?)][ \t*&]+%s[ \t]*(?:<[^(){};]*>)?"
+    r"^[ \t]{0,99}(?!(?:return|else|new|throw|delete|await|yield|case|goto)\b)"
+    r"[\w:<>,.*&?!\[\]() \t@\"]{0,300}[\w>\]*&?)][ \t*&]{1,20}%s[ \t]*(?:<[^(){};]*>)?"
     r"\((?:[^;{}()]|\((?:[^;{}()]|\([^;{}()]*\))*\))*\)[^;{}()]*(?:\{|=>)"
 )
+#: Characters; no right answer is longer, and patterns take their time with one that is.
+_LONGEST = 50_000
 #: How a function of a name is defined; a group holds the name.
 _DEFINED = {
     "cpp": _TYPED,
@@ -82,6 +84,8 @@ _TYPE = re.compile(r"\b(class|object|struct|record|interface|trait)\s+(\w+)[^{};
 def whole_answer(prompt: str, code: str, language: str, test: str) -> tuple[str, str] | None:
     """The answer as a program's beginning: raw, and without what follows its last function or is
     imported in vain. None where it lacks the function whose head the prompt ends in."""
+    if len(code) > _LONGEST:
+        return None
     heads = _definitions(f"{prompt.rstrip()} {{", language)
     code = code.replace("\r\n", "\n")
     if not heads or heads[-1][0] not in dict(_definitions(code, language)):

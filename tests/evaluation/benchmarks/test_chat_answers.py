@@ -179,3 +179,10 @@ def test_a_method_goes_into_the_class_of_the_prompt() -> None:
     assert raw.index("record R") < raw.index("class Solution {")
     nested = "class A { class B { public int f(List<Integer> v) { return 1; } } }\n"
     assert whole_answer(prompt, nested, "java", "") is None
+
+
+@pytest.mark.parametrize("language", ["cpp", "js", "scala"])
+@pytest.mark.parametrize("unit", [" ", "const f = (\n", "int f("])
+def test_an_endless_answer_is_no_whole_function(language: str, unit: str) -> None:
+    answer = unit * (2_000_000 // len(unit))
+    assert whole_answer("int f(int a) {\n", answer, language, "") is None
