@@ -35,11 +35,7 @@ def choose_loss(choice: str, device: torch.device) -> LossName:
     """Resolve `loss` of a config; ConfigError when liger is asked for and cannot run."""
     if choice in ("chunked", "plain"):
         return "chunked" if choice == "chunked" else "plain"
-    reason = None
-    if importlib.util.find_spec("liger_kernel") is None:
-        reason = f"liger-kernel is not installed; install it with: {INSTALL_LIGER}"
-    elif device.type != "cuda":
-        reason = f"liger-kernel needs a CUDA device, found {device.type}"
+    reason = _liger_refusal(device)
     if reason is None:
         log.info("loss: liger")
         return "liger"
@@ -47,6 +43,20 @@ def choose_loss(choice: str, device: torch.device) -> LossName:
         raise ConfigError(f"loss: expected liger to run here: {reason}; or choose `loss: chunked`")
     log.info("loss: chunked (liger refused: %s)", reason)
     return "chunked"
+
+
+def usable_losses(device: torch.device) -> tuple[LossName, ...]:
+    """The losses that run on a device, in the order in which `auto` prefers them."""
+    always: tuple[LossName, ...] = ("chunked", "plain")
+    return always if _liger_refusal(device) else ("liger", *always)
+
+
+def _liger_refusal(device: torch.device) -> str | None:
+    if importlib.util.find_spec("liger_kernel") is None:
+        return f"liger-kernel is not installed; install it with: {INSTALL_LIGER}"
+    if device.type != "cuda":
+        return f"liger-kernel needs a CUDA device, found {device.type}"
+    return None
 
 
 def loss_function(name: LossName, *, compiled: bool = False) -> LossFunction:
@@ -87,7 +97,9 @@ class ChunkedLoss:
         self._entries = chunk_entries
         self._on_logits: _OnLogits = _loss_and_gradient
         if compiled:
-            self._on_logits = torch.compile(_fusible_loss_and_gradient, dynamic=True)
+            # Not `dynamic`: that would hide from the compiler that rows of logits are aligned. The
+            # number of rows alone becomes variable, once a second one is seen.
+            self._on_logits = torch.compile(_fusible_loss_and_gradient)
 
     def __call__(
         self, hidden_KD: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor

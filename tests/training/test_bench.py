@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,20 +57,25 @@ def test_every_kind_of_row_without_network_or_extras(tmp_path: Path) -> None:
     assert [(row["case"]["data"], row["case"]["engine"], row["loss"]) for row in rows] == [
         ("synthetic", "ours", "chunked"),
         ("real", "ours", "chunked"),
-        ("synthetic", "ours", "plain"),
-        ("synthetic", "ours", "chunked"),
-        ("synthetic", "ours", ""),
         ("synthetic", TRAINER, "plain"),
         ("real", TRAINER, "plain"),
+        ("synthetic", "ours", "plain"),
+        ("synthetic", "ours", "chunked"),  # checkpointing
+        ("synthetic", "ours", ""),  # fp8
+        ("real", "ours", "plain"),
+        ("real", "ours", "chunked"),
+        ("real", "ours", ""),
     ]
+    failed = [row for row in rows if row["failure"] is not None]
+    assert failed == [rows[6], rows[9]]
+    assert all("fp8 needs a CUDA device" in row["failure"] for row in failed)
     measured = [row for row in rows if row["failure"] is None]
     assert all(row["tokens_per_second"] > 0 and row["micro_batch_size"] == 2 for row in measured)
-    assert [row["failure"] for row in rows if row["failure"]] == [rows[4]["failure"]]
-    assert "fp8 needs a CUDA device" in rows[4]["failure"]
-    assert all(0 < row["data_and_logging_share"] < 1 for row in measured[:4])
+    ours = [row for row in measured if row["case"]["engine"] == "ours"]
+    assert all(0 < row["data_and_logging_share"] < 1 for row in ours)
     # Plain and chunked loss of the same seeded model; the Trainer's model is the same one.
-    assert rows[2]["final_loss"] == pytest.approx(rows[0]["final_loss"], abs=1e-4)
-    assert rows[5]["final_loss"] == pytest.approx(rows[0]["final_loss"], abs=0.1)
+    assert rows[4]["final_loss"] == pytest.approx(rows[0]["final_loss"], abs=1e-4)
+    assert rows[2]["final_loss"] == pytest.approx(rows[0]["final_loss"], abs=0.1)
     assert report["device"].startswith("CPU") and report["model"] == "starter, cut to 1 of 4 blocks"
     assert all(row["mfu"] is None for row in rows)  # nobody knows this device's peak
     assert list(report["refused"]) == ["varlen"]
@@ -106,10 +112,13 @@ def test_memory_that_runs_out_halves_the_micro_batch(
         16, 8, 64, {},
     )  # fmt: skip
     case = Case("synthetic", "sdpa", "never")
-    assert bench._measure(subject, case, tmp_path).micro_batch_size == 2
-    assert tried == [8, 4, 2]
+    first = bench._measure(subject, case, 8, tmp_path)
+    assert first.micro_batch_size == 2 and tried == [8, 4, 2]
+    on_other_data = replace(case, data="real")
+    assert bench._first_micro_batch(subject, on_other_data, [first]) == 2
+    assert bench._first_micro_batch(subject, replace(case, loss="plain"), [first]) == 8
     monkeypatch.setattr(bench, "run_ours", lambda *_: run(_[0], _[1], 99, _[3]))
-    assert "out of memory at 1" in (bench._measure(subject, case, tmp_path).failure or "")
+    assert "out of memory at 1" in (bench._measure(subject, case, 8, tmp_path).failure or "")
 
 
 def test_shards_of_the_benchmark(tmp_path: Path) -> None:
