@@ -58,15 +58,19 @@ class Settings:
         gpus = environment.get("COOKBOOK_GPUS") or "0"
         if not gpus.isdigit():
             raise SettingsError(f"COOKBOOK_GPUS: expected a number of GPUs, found {gpus!r}")
+        warehouse = Path(environment.get("COOKBOOK_WAREHOUSE") or home / "warehouse.duckdb")
+        if "." in warehouse.stem:  # DuckDB and dbt-duckdb would name its catalog differently
+            raise SettingsError(
+                "COOKBOOK_WAREHOUSE: expected a file name with one dot, as in warehouse.duckdb, "
+                f"found {warehouse.name!r}"
+            )
         lake = environment.get("COOKBOOK_LAKE") or str(home / "lake")
         benchmarks = environment.get("COOKBOOK_BENCHMARKS")
         return Settings(
             home=home,
             lake=lake if "://" in lake else str(Path(lake).absolute()),
             downloads=Path(environment.get("COOKBOOK_DOWNLOADS") or home / "downloads").absolute(),
-            warehouse=Path(
-                environment.get("COOKBOOK_WAREHOUSE") or home / "warehouse.duckdb"
-            ).absolute(),
+            warehouse=warehouse.absolute(),
             benchmarks=Path(benchmarks).absolute() if benchmarks else None,
             teacher=Path(environment.get("COOKBOOK_TEACHER") or home / "teacher/model").absolute(),
             spark_master=environment.get("COOKBOOK_SPARK_MASTER")

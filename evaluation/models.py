@@ -54,9 +54,9 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    chosen = _device(device)
     path = local_folder(Path(path))
     folder, digest = _as_folder(path, cache)
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     dtype = torch.bfloat16 if chosen.type == "cuda" else torch.float32
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = AutoModelForCausalLM.from_pretrained(
@@ -71,6 +71,21 @@ def load_model(
         device=chosen,
         context_length=int(getattr(model.config, "max_position_embeddings", 0) or 2048),
     )
+
+
+def _device(name: str | None) -> Any:
+    """The torch device of that name; ValueError when nothing can be put on it."""
+    import torch
+
+    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=chosen).tolist()
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise ValueError(
+            f"device: expected one that torch can use here, such as cpu, found {chosen}: {reason}"
+        ) from error
+    return torch.device(chosen)
 
 
 def local_folder(path: Path) -> Path:

@@ -120,6 +120,12 @@ def test_refusals_come_before_the_model_is_loaded(
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize("device", ["cuda:99", "meta", "gpu"])
+def test_a_device_that_is_not_there_is_named(tiny_model: Path, device: str) -> None:
+    with pytest.raises(ValueError, match=f"device: expected one that torch .* found {device}"):
+        load_model(tiny_model, device=device)
+
+
 def test_the_digest_follows_content_not_place(tiny_model: Path, tmp_path: Path) -> None:
     import shutil
 

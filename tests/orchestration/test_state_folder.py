@@ -110,6 +110,8 @@ def test_settings_name_the_variable_that_is_wrong() -> None:
         SettingsError, match="COOKBOOK_GPUS: expected a number of GPUs, found 'two'"
     ):
         Settings.from_environment({"COOKBOOK_GPUS": "two"})
+    with pytest.raises(SettingsError, match=r"COOKBOOK_WAREHOUSE: .* found 'team\.v2\.duckdb'"):
+        Settings.from_environment({"COOKBOOK_WAREHOUSE": "/data/team.v2.duckdb"})
     assert Settings.from_environment({"COOKBOOK_LAKE": "s3://b/lake"}).lake == "s3://b/lake"
 
 
