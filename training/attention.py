@@ -35,6 +35,7 @@ BACKENDS: tuple[AttentionChoice, ...] = (
     "sdpa",
     "eager",
 )
+_MASKED = ("sdpa", "eager")
 # FlashAttention 2 and 4 share the import package flash_attn: the distribution tells them apart.
 _DISTRIBUTIONS = {
     "flash_attention_2": "flash-attn",
@@ -79,6 +80,11 @@ class Attention:
     name: AttentionChoice
     implementation: str
     refusals: dict[str, str]
+
+    @property
+    def makes_masks(self) -> bool:
+        """Whether it tells documents apart by a dense mask, not by cu_seqlens."""
+        return self.name in _MASKED
 
 
 def choose_attention(
@@ -125,7 +131,7 @@ def implementation_of(name: AttentionChoice) -> str:
     The flash kernels are registered under names of our own, so that transformers neither builds
     a mask for them nor looks for a kernel to download.
     """
-    if name in ("sdpa", "eager"):
+    if name in _MASKED:
         return name
     return register(name, _VARLEN[name]())
 
@@ -290,7 +296,7 @@ def _missing(
     name: AttentionChoice, shape: HeadShape, device: torch.device, dtype: torch.dtype
 ) -> str | None:
     """What a backend needs and is not there, found without running it."""
-    if name in ("sdpa", "eager"):
+    if name in _MASKED:
         return None
     install = f"install it with: {INSTALL[name]}"
     if name != "varlen" and not _installed(_DISTRIBUTIONS[name]):
@@ -332,7 +338,7 @@ def _probe_error(
     # The last document is empty: the collator pads cu_seqlens with such, and a kernel must bear it.
     cu_seqlens = torch.cat([bounds, bounds[-1:]]).to(device, torch.int32)
     mask = None
-    if name in ("sdpa", "eager"):
+    if name in _MASKED:
         owner = torch.searchsorted(bounds, torch.arange(length), right=True).to(device)
         allowed = (owner[:, None] == owner[None, :]).tril()[None, None]
         blocked = torch.finfo(dtype).min

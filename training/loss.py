@@ -86,6 +86,9 @@ def _liger_loss(
         labels,
         reduction="sum",
         accum_dtype=torch.float32,
+        # Logits of a chunk over the activations. Liger's own choice, 1, makes 32 chunks of a
+        # micro-batch of the 1.5B model, each of which reads and writes the head's whole gradient.
+        chunk_mem_const=max(1, CHUNK_ENTRIES // max(1, hidden_KD.numel())),
     )
     return loss
 

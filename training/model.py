@@ -96,14 +96,23 @@ def check_same_architecture(found: LlamaConfig, expected: ModelConfig, where: Pa
 
 
 class TokenLoss(nn.Module):
-    """Sum of the negative log-likelihood (nats) of the target tokens of packed rows."""
+    """Sum of the negative log-likelihood (nats) of the target tokens of packed rows.
+
+    `as_one_row` hands the rows to the model as a single one of B*T tokens. To a kernel that goes by
+    cu_seqlens that is the same, and it saves transposed copies of queries and keys.
+    """
 
     def __init__(
-        self, causal_lm: LlamaForCausalLM, loss_function: LossFunction | None = None
+        self,
+        causal_lm: LlamaForCausalLM,
+        loss_function: LossFunction | None = None,
+        *,
+        as_one_row: bool = False,
     ) -> None:
         super().__init__()
         self.causal_lm = causal_lm
         self._loss_function = loss_function or ChunkedLoss()
+        self._as_one_row = as_one_row
 
     def forward(
         self,
@@ -121,6 +130,9 @@ class TokenLoss(nn.Module):
         """
         if labels is None:
             return self.causal_lm(input_ids=input_ids, position_ids=position_ids, **options)
+        if self._as_one_row:
+            input_ids = input_ids.view(1, -1)
+            position_ids = None if position_ids is None else position_ids.view(1, -1)
         # No attention_mask: restarting positions alone separate the packed documents; an all-ones
         # mask would switch that detection off and let them see each other.
         hidden_BTD = self.causal_lm.model(

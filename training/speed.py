@@ -94,7 +94,11 @@ def make_network(model: LlamaForCausalLM, speed: Speed) -> TokenLoss:
             layer.forward = torch.compile(layer.forward)
         if speed.activation_checkpointing:
             layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
-    return TokenLoss(model, loss_function(speed.loss, compiled=speed.compiled))
+    return TokenLoss(
+        model,
+        loss_function(speed.loss, compiled=speed.compiled),
+        as_one_row=not speed.attention.makes_masks,
+    )
 
 
 @contextlib.contextmanager

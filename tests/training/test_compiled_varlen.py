@@ -123,6 +123,17 @@ def test_compiled_blocks_give_what_eager_sdpa_gives(
     assert compilations.frame_count > 0
 
 
+@pytest.mark.parametrize(("name", "shape"), [("varlen", (1, 2 * LENGTH)), ("sdpa", (2, LENGTH))])
+def test_rows_reach_a_kernel_that_goes_by_bounds_as_one(name: str, shape: tuple[int, int]) -> None:
+    network = _network(name, "fp32", compiled=False, recompute=False)
+    seen = []
+    network.causal_lm.model.embed_tokens.register_forward_pre_hook(
+        lambda _, inputs: seen.append(tuple(inputs[0].shape))
+    )
+    network(**_batch(np.random.default_rng(0), 0.1))
+    assert seen == [shape]
+
+
 def test_lengths_of_documents_do_not_compile_again(
     compilations: CompileCounterWithBackend,
 ) -> None:

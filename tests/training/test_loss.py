@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from training.config import ConfigError
-from training.loss import ChunkedLoss, choose_loss, loss_function, plain_loss
+from training.loss import CHUNK_ENTRIES, ChunkedLoss, choose_loss, loss_function, plain_loss
 
 CPU = torch.device("cpu")
 
@@ -113,4 +113,11 @@ def test_liger_is_taken_on_a_gpu_that_has_it(monkeypatch: pytest.MonkeyPatch) ->
         _run(loss_function("liger"), inputs), _run(plain_loss, inputs), strict=True
     ):
         assert torch.equal(ours, plain)
-    assert calls == [{"reduction": "sum", "accum_dtype": torch.float32}]
+    logits_over_activations = CHUNK_ENTRIES // (8 * 16)
+    assert calls == [
+        {
+            "reduction": "sum",
+            "accum_dtype": torch.float32,
+            "chunk_mem_const": logits_over_activations,
+        }
+    ]
