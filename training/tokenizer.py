@@ -45,6 +45,9 @@ CHAT_TEMPLATE = (
 _SPLIT = r"[^\r\n\p{L}\p{N}]?[\p{L}_]+|\p{N}| ?[^\s\p{L}\p{N}]+|[\r\n]+[ \t]*(?=\s)|\s+(?!\S)|\s+"
 
 
+# A run of letters or signs without end (a genome, a ruler of dashes) is learnt from in parts: the
+# time to learn grows with the square of the length of a piece.
+_LEARNT_PIECE = 1024  # characters
 _MEASURED_BYTES = 200_000  # of each language, for the report
 
 
@@ -126,11 +129,10 @@ def learn_bpe(texts: Iterable[str], vocab_size: int) -> tuple[Tokenizer, int]:
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
+    split = pre_tokenizers.Split(Regex(_SPLIT), behavior="isolated")
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_SPLIT), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
+        [split, pre_tokenizers.FixedLength(_LEARNT_PIECE), to_bytes]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -141,6 +143,7 @@ def learn_bpe(texts: Iterable[str], vocab_size: int) -> tuple[Tokenizer, int]:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer=trainer)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
     reserved = vocab_size - tokenizer.get_vocab_size()
     if reserved > 0:
         log.warning("the text fills %d of %d entries", vocab_size - reserved, vocab_size)

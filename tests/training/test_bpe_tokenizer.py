@@ -1,6 +1,8 @@
 """The tokenizer: lossless on anything, digits alone, no text becomes a special token."""
 
 import json
+import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from training.config import ConfigError, TokenizerConfig
 from training.sampling import plan_budgets
 from training.tokenizer import (
     SPECIAL_TOKENS,
+    learn_bpe,
     load_tokenizer,
     special_ids,
     tokenizer_digest,
@@ -106,6 +109,16 @@ def test_small_text_leaves_reserved_entries(write_documents: Any, tmp_path: Path
     report = train_tokenizer(config)
     assert load_tokenizer(tmp_path / "tok").get_vocab_size() == 512
     assert isinstance(report["reserved_tokens"], int) and report["reserved_tokens"] > 200
+
+
+def test_a_piece_without_end_is_learnt_from_in_linear_time() -> None:
+    genome = "".join(random.Random(0).choices("ACGT", k=300_000))
+    begin = time.process_time()
+    tokenizer, _ = learn_bpe([genome, "-" * 300_000], 1024)
+    assert time.process_time() - begin < 8  # half a second; a minute by the square of the length
+    assert tokenizer.decode(tokenizer.encode(genome[:5000]).ids) == genome[:5000]
+    # What bounds the learning is no part of the tokenizer.
+    assert "FixedLength" not in tokenizer.to_str()
 
 
 def test_report_has_the_sample_and_bytes_per_token_of_each_language(
