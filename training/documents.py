@@ -8,6 +8,7 @@ pyarrow is imported where a file is read: training on shards alone does not need
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import heapq
 import itertools
@@ -16,8 +17,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from training.config import ConfigError
 
@@ -41,8 +40,8 @@ class Document:
 def iter_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """Rows of text columns, ordered by the first column, which must be unique (an id).
 
-    Raises ConfigError when there is no parquet file, a column is missing, a value is null or an
-    id comes twice.
+    Raises ConfigError when there is no parquet file or one cannot be read, a column is missing, a
+    value is null or not UTF-8, or an id comes twice.
     """
     streams = [_sorted_rows(file, columns) for file in parquet_files(path)]
     previous: str | None = None
@@ -59,7 +58,7 @@ def iter_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 def sample_documents(path: Path, max_bytes: int) -> list[Document]:
     """Documents ordered by the sha-256 of their doc_id, until `max_bytes` of UTF-8 are reached.
 
-    The document that crosses the limit is left out, unless it would be the first.
+    The document that crosses the limit is left out, unless it would be the first with any text.
     """
     has_language = has_column(path, "language")
     keys: list[tuple[bytes, str, int]] = []
@@ -69,7 +68,7 @@ def sample_documents(path: Path, max_bytes: int) -> list[Document]:
     order: dict[str, int] = {}
     taken_bytes = 0
     for _, doc_id, size_bytes in sorted(keys):
-        if order and taken_bytes + size_bytes > max_bytes:
+        if taken_bytes and taken_bytes + size_bytes > max_bytes:
             break
         order[doc_id] = len(order)
         taken_bytes += size_bytes
@@ -97,7 +96,11 @@ def has_column(path: Path, name: str) -> bool:
     """Whether every parquet file at a path has a column of this name."""
     import pyarrow.parquet as pq
 
-    return all(name in pq.read_schema(file).names for file in parquet_files(path))
+    for file in parquet_files(path):
+        with _readable(file):
+            if name not in pq.read_schema(file).names:
+                return False
+    return True
 
 
 def content_digest(path: Path) -> str:
@@ -115,41 +118,57 @@ def file_digest(file: Path) -> str:
 
 
 def _sorted_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    parquet = pq.ParquetFile(file)
-    missing = [name for name in columns if name not in parquet.schema_arrow.names]
-    if missing:
-        raise ConfigError(
-            f"{file}: expected the columns {', '.join(columns)}; "
-            f"missing {', '.join(missing)}, found {', '.join(parquet.schema_arrow.names)}"
-        )
-    ids = parquet.read([columns[0]]).column(0).to_pylist()
-    if None in ids:
-        raise ConfigError(f"{file}: expected text in {columns[0]}, found null")
-    if all(left <= right for left, right in itertools.pairwise(ids)):
-        for batch in parquet.iter_batches(batch_size=256, columns=list(columns)):
-            yield from _rows(file, columns, batch)
-        return
-    log.debug("%s is not sorted by %s; sorting it in memory", file, columns[0])
-    order = np.argsort(np.array(ids, dtype=object), kind="stable")
-    table = parquet.read(list(columns)).take(pa.array(order))
-    for batch in table.to_batches(max_chunksize=256):
-        yield from _rows(file, columns, batch)
+    with _readable(file):
+        parquet = pq.ParquetFile(file)
+        missing = [name for name in columns if name not in parquet.schema_arrow.names]
+        if missing:
+            raise ConfigError(
+                f"{file}: expected the columns {', '.join(columns)}; "
+                f"missing {', '.join(missing)}, found {', '.join(parquet.schema_arrow.names)}"
+            )
+
+        def rows(names: Sequence[str], batch_size: int) -> Iterator[Row]:
+            for batch in parquet.iter_batches(batch_size=batch_size, columns=list(names)):
+                yield from _rows(file, names, batch)
+
+        if all(left <= right for left, right in itertools.pairwise(rows(columns[:1], 65_536))):
+            yield from rows(columns, 256)
+        else:
+            log.debug("%s is not sorted by %s; sorting it in memory", file, columns[0])
+            yield from sorted(rows(columns, 256), key=lambda row: row[0])
 
 
 def _rows(file: Path, columns: Sequence[str], batch: pa.RecordBatch) -> Iterator[Row]:
     import pyarrow as pa
 
-    values = [batch.column(batch.schema.get_field_index(name)) for name in columns]
-    for name, value in zip(columns, values, strict=True):
+    values: list[list[str]] = []
+    for name in columns:
+        value = batch.column(batch.schema.get_field_index(name))
         if value.null_count:
             raise ConfigError(f"{file}: expected text in {name}, found null")
-        if not (
-            pa.types.is_string(value.type)
-            or pa.types.is_large_string(value.type)
-            or pa.types.is_dictionary(value.type)
-        ):
+        kind = value.type.value_type if pa.types.is_dictionary(value.type) else value.type
+        if kind not in (pa.string(), pa.large_string(), pa.string_view()):
             raise ConfigError(f"{file}: expected text in {name}, found {value.type}")
-    yield from zip(*(value.to_pylist() for value in values), strict=True)
+        try:
+            values.append(value.to_pylist())
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"{file}: expected UTF-8 text in {name}, found bytes that are not ({error}); "
+                "write it again with these replaced"
+            ) from error
+    yield from zip(*values, strict=True)
+
+
+@contextlib.contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """ConfigError for a file that is not parquet, or is torn."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(
+            f"{file}: expected a whole parquet file, found: {error}; write it again or remove it"
+        ) from error
