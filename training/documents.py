@@ -59,6 +59,7 @@ def sample_documents(path: Path, max_bytes: int) -> list[Document]:
     """Documents ordered by the sha-256 of their doc_id, until `max_bytes` of UTF-8 are reached.
 
     The document that crosses the limit is left out, unless it would be the first with any text.
+    ConfigError when there is no text at all.
     """
     has_language = has_column(path, "language")
     keys: list[tuple[bytes, str, int]] = []
@@ -72,6 +73,8 @@ def sample_documents(path: Path, max_bytes: int) -> list[Document]:
             break
         order[doc_id] = len(order)
         taken_bytes += size_bytes
+    if not taken_bytes:
+        raise ConfigError(f"{path}: expected at least one document with text, found none")
     columns = ["doc_id", "content"] + (["language"] if has_language else [])
     chosen = [row for row in iter_rows(path, columns) if row[0] in order]
     chosen.sort(key=lambda row: order[row[0]])

@@ -32,6 +32,7 @@ PAD = "<|pad|>"
 IM_START = "<|im_start|>"
 IM_END = "<|im_end|>"
 SPECIAL_TOKENS = (END_OF_TEXT, PAD, IM_START, IM_END)
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -174,13 +175,23 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The fast tokenizer of a folder, set so that text is never read as a special token."""
+    """The fast tokenizer of a folder, set so that text is never read as a special token.
+
+    ConfigError when the folder lacks a file that a released model needs, or a special token.
+    """
     from tokenizers import Tokenizer
 
+    missing = [name for name in TOKENIZER_FILES if not (folder / name).is_file()]
+    if missing:
+        raise ConfigError(
+            f"{folder}: expected a tokenizer folder with {', '.join(TOKENIZER_FILES)}; "
+            f"missing {', '.join(missing)}. Write it with `python -m training tokenizer`"
+        )
     file = folder / "tokenizer.json"
-    if not file.is_file():
-        raise ConfigError(f"{folder}: expected a tokenizer folder with tokenizer.json, found none")
-    tokenizer = Tokenizer.from_file(str(file))
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises no narrower class
+        raise ConfigError(f"{file}: expected a tokenizer, found: {error}") from error
     tokenizer.encode_special_tokens = True
     special_ids(tokenizer, folder)
     return tokenizer

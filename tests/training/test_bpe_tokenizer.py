@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
 from training.config import ConfigError, TokenizerConfig
+from training.runs import pretrain
 from training.sampling import plan_budgets
 from training.tokenizer import (
     SPECIAL_TOKENS,
@@ -197,6 +199,22 @@ def test_loads_in_transformers_with_equal_ids_and_chat_template(world: Any) -> N
     assert chat == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
 
 
-def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"tokenizer\.json"):
+def test_a_folder_without_tokenizer_is_refused(world: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"missing tokenizer\.json"):
         load_tokenizer(tmp_path)
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(world.tokenizer, folder)
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"tokenizer\.json: expected a tokenizer"):
+        load_tokenizer(folder)
+
+
+def test_a_folder_that_could_not_be_released_is_refused_before_training(
+    world: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(world.tokenizer, folder)
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(ConfigError, match=r"missing chat_template\.jinja"):
+        pretrain(world.pretrain(tmp_path / "run", tokenizer=folder))
+    assert not (tmp_path / "run" / "logs").exists()

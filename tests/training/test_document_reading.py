@@ -88,6 +88,8 @@ def test_a_sample_has_text_when_there_is_any(write_documents: Any, tmp_path: Pat
     empty = {f"empty-{number}": "" for number in range(9)}
     folder = write_documents(tmp_path / "d", {**empty, "long": "text " * 99})
     assert "long" in [document.doc_id for document in sample_documents(folder, 20)]
+    with pytest.raises(ConfigError, match="at least one document with text"):
+        sample_documents(write_documents(tmp_path / "e", empty), 20)
 
 
 def test_content_digest_follows_the_bytes(write_documents: Any, tmp_path: Path) -> None:
