@@ -141,12 +141,15 @@ def test_long_examples_are_cut_or_dropped_and_counted(world: Any, tmp_path: Path
     tokenizer = load_tokenizer(world.tokenizer)
     special = special_ids(tokenizer, world.tokenizer)
     folder = world.write_examples(
-        tmp_path / "long", [("q", "a"), ("q", "x = 1\n" * 40), ("question " * 60, "a")]
+        tmp_path / "long", [("q", "a"), ("q", "é = 1\n" * 40), ("question " * 60, "a")]
     )
     source = SourceConfig(name="s", path=folder)
     loaded = load_examples([source], tokenizer, special, max_length=48)
     assert (len(loaded.examples), loaded.truncated, loaded.dropped) == (2, 1, 1)
-    assert [item.length for item in loaded.examples][1] == 48
+    cut = loaded.examples[1]
+    assert cut.length == 48
+    text = tokenizer.decode(list(cut.answer), skip_special_tokens=False)
+    assert special.im_end not in cut.answer and cut.answer_bytes == len(text.encode()) < 240
     with pytest.raises(ConfigError, match="at least one usable example"):
         _batches([])
 
