@@ -8,6 +8,7 @@ Paper: section 3.2 (annealing branches from a stable checkpoint); section 4.3 (S
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from training.tokenizer import load_tokenizer, special_ids, tokenizer_digest
 
 if TYPE_CHECKING:
     from transformers.models.llama.modeling_llama import LlamaForCausalLM
+
+log = logging.getLogger(__name__)
 
 RunConfig = PretrainConfig | SftConfig
 
@@ -175,6 +178,14 @@ def prepare_sft(config: SftConfig) -> Prepared:
         seed=config.seed,
         pad=special.pad,
     )
+    if config.warmup_steps > batches.steps:
+        log.warning(
+            "warmup_steps %d, but the examples make %d steps: the rate ends at %.3g, not at %.3g",
+            config.warmup_steps,
+            batches.steps,
+            config.lr * batches.steps / config.warmup_steps,
+            config.lr,
+        )
 
     def make_model() -> LlamaForCausalLM:
         torch.manual_seed(config.seed)

@@ -123,6 +123,13 @@ def test_a_piece_without_end_is_learnt_from_in_linear_time() -> None:
     assert "FixedLength" not in tokenizer.to_str()
 
 
+def test_documents_without_any_text_are_refused(write_documents: Any, tmp_path: Path) -> None:
+    documents = write_documents(tmp_path / "docs", {"a": "", "b": ""})
+    config = TokenizerConfig(documents=documents, vocab_size=384, out=tmp_path / "tok")
+    with pytest.raises(ConfigError, match="at least one document with text"):
+        train_tokenizer(config)
+
+
 def test_report_has_the_sample_and_bytes_per_token_of_each_language(
     write_documents: Any, tmp_path: Path
 ) -> None:
