@@ -1,7 +1,8 @@
 """Reading parquet documents in an order that no partitioning can change.
 
 A folder may hold any number of parquet files; rows come out by doc_id, merged from the files
-without holding the corpus in memory when the files are sorted (as the corpus artifacts are).
+without holding the corpus in memory when the files are sorted, and without opening more than those
+whose ids overlap (the files of a corpus artifact are sorted, and no two overlap).
 Samples take documents by the hash of their doc_id, so they are the same for every partitioning.
 pyarrow is imported where a file is read: training on shards alone does not need it.
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import heapq
-import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -43,16 +43,18 @@ def iter_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     Raises ConfigError when there is no parquet file or one cannot be read, a column is missing, a
     value is null or not UTF-8, or an id comes twice.
     """
-    streams = [_sorted_rows(file, columns) for file in parquet_files(path)]
+    parts = [part for file in parquet_files(path) if (part := _part(file, columns)) is not None]
     previous: str | None = None
-    for row in heapq.merge(*streams, key=lambda row: row[0]):
-        if row[0] == previous:
-            raise ConfigError(
-                f"{path}: expected unique {columns[0]}, found {row[0]!r} twice; "
-                "remove the duplicate rows"
-            )
-        previous = row[0]
-        yield row
+    for group in _groups(parts):
+        streams = [_sorted_rows(part, columns) for part in group]
+        for row in heapq.merge(*streams, key=lambda row: row[0]):
+            if row[0] == previous:
+                raise ConfigError(
+                    f"{path}: expected unique {columns[0]}, found {row[0]!r} twice; "
+                    "remove the duplicate rows"
+                )
+            previous = row[0]
+            yield row
 
 
 def sample_documents(path: Path, max_bytes: int) -> list[Document]:
@@ -120,27 +122,66 @@ def file_digest(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _sorted_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
+@dataclass(frozen=True)
+class _Part:
+    """A parquet file with the smallest and the largest of its ids."""
+
+    first: str
+    last: str
+    file: Path
+    is_sorted: bool
+
+
+def _part(file: Path, columns: Sequence[str]) -> _Part | None:
+    """The part that a file is; None when it has no rows. ConfigError when a column is missing."""
     import pyarrow.parquet as pq
 
     with _readable(file):
-        parquet = pq.ParquetFile(file)
-        missing = [name for name in columns if name not in parquet.schema_arrow.names]
-        if missing:
-            raise ConfigError(
-                f"{file}: expected the columns {', '.join(columns)}; "
-                f"missing {', '.join(missing)}, found {', '.join(parquet.schema_arrow.names)}"
-            )
+        found = pq.read_schema(file).names
+    missing = [name for name in columns if name not in found]
+    if missing:
+        raise ConfigError(
+            f"{file}: expected the columns {', '.join(columns)}; "
+            f"missing {', '.join(missing)}, found {', '.join(found)}"
+        )
+    first = last = previous = None
+    is_sorted = True
+    for (row_id,) in _file_rows(file, columns[:1], 65_536):
+        first = row_id if first is None else min(first, row_id)
+        last = row_id if last is None else max(last, row_id)
+        is_sorted = is_sorted and (previous is None or previous <= row_id)
+        previous = row_id
+    return None if first is None or last is None else _Part(first, last, file, is_sorted)
 
-        def rows(names: Sequence[str], batch_size: int) -> Iterator[Row]:
-            for batch in parquet.iter_batches(batch_size=batch_size, columns=list(names)):
-                yield from _rows(file, names, batch)
 
-        if all(left <= right for left, right in itertools.pairwise(rows(columns[:1], 65_536))):
-            yield from rows(columns, 256)
-        else:
-            log.debug("%s is not sorted by %s; sorting it in memory", file, columns[0])
-            yield from sorted(rows(columns, 256), key=lambda row: row[0])
+def _groups(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
+    """Parts whose ranges of ids overlap, group after group in the order of the ids."""
+    group: list[_Part] = []
+    last = ""
+    for part in sorted(parts, key=lambda part: (part.first, part.file)):
+        if group and part.first > last:
+            yield group
+            group = []
+        group.append(part)
+        last = max(last, part.last)
+    if group:
+        yield group
+
+
+def _sorted_rows(part: _Part, columns: Sequence[str]) -> Iterator[Row]:
+    rows = _file_rows(part.file, columns, 256)
+    if part.is_sorted:
+        return rows
+    log.debug("%s is not sorted by %s; sorting it in memory", part.file, columns[0])
+    return iter(sorted(rows, key=lambda row: row[0]))
+
+
+def _file_rows(file: Path, columns: Sequence[str], batch_size: int) -> Iterator[Row]:
+    import pyarrow.parquet as pq
+
+    with _readable(file), pq.ParquetFile(file) as parquet:
+        for batch in parquet.iter_batches(batch_size=batch_size, columns=list(columns)):
+            yield from _rows(file, columns, batch)
 
 
 def _rows(file: Path, columns: Sequence[str], batch: pa.RecordBatch) -> Iterator[Row]:
@@ -166,12 +207,12 @@ def _rows(file: Path, columns: Sequence[str], batch: pa.RecordBatch) -> Iterator
 
 @contextlib.contextmanager
 def _readable(file: Path) -> Iterator[None]:
-    """ConfigError for a file that is not parquet, or is torn."""
+    """ConfigError for a file that is not parquet, is torn or may not be opened."""
     import pyarrow as pa
 
     try:
         yield
     except (pa.ArrowException, OSError) as error:
         raise ConfigError(
-            f"{file}: expected a whole parquet file, found: {error}; write it again or remove it"
+            f"{file}: expected a readable parquet file, found: {error}; write it again"
         ) from error

@@ -69,11 +69,35 @@ def test_files_that_are_torn_or_not_parquet_are_named(tmp_path: Path) -> None:
     torn = bytes(len(whole) - 400) + whole[-400:]  # the footer is there, the pages are not
     for data in (b"", b"PK not parquet", whole[:-9], torn):
         file.write_bytes(data)
-        with pytest.raises(ConfigError, match=r"part\.parquet: expected a whole parquet file"):
+        with pytest.raises(ConfigError, match=r"part\.parquet: expected a readable parquet file"):
             list(iter_rows(tmp_path, ["doc_id", "content"]))
     file.write_bytes(b"")
-    with pytest.raises(ConfigError, match="expected a whole parquet file"):
+    with pytest.raises(ConfigError, match="expected a readable parquet file"):
         has_column(tmp_path, "language")
+
+
+def test_a_corpus_may_have_more_files_than_can_be_open(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    for number in range(120):
+        rows = {"doc_id": [f"{number:03d}-b", f"{number:03d}-a"], "content": ["x", "y"]}
+        pq.write_table(pa.table(rows), tmp_path / f"{number * 7 % 120:03d}.parquet")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_now = len(list(Path("/dev/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 60, hard))
+    try:
+        ids = [row[0] for row in iter_rows(tmp_path, ["doc_id", "content"])]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert ids == [f"{number:03d}-{letter}" for number in range(120) for letter in "ab"]
+
+
+def test_files_of_any_overlap_are_merged(write_documents: Any, tmp_path: Path) -> None:
+    spans = [("c", "f"), ("a", "b"), ("e", "g"), ("h", "h"), ("g0", "g9"), ("i", "k")]
+    for number, span in enumerate(spans):
+        write_documents(tmp_path / f"{number}", dict.fromkeys(span[: len(set(span))], "text"))
+    write_documents(tmp_path / "none", {})
+    ids = [row[0] for row in iter_rows(tmp_path, ["doc_id"])]
+    assert ids == sorted({name for span in spans for name in span})
 
 
 def test_text_of_any_arrow_type_is_read(tmp_path: Path) -> None:
