@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from training import checkpoint as checkpoints
 from training.config import ConfigError, PretrainConfig, SftConfig, identity
@@ -219,7 +220,9 @@ def prepare_sft(config: SftConfig) -> Prepared:
 def open_origin(path: Path) -> Origin:
     """Resolve `init_from`: a finished run's folder, or one of its checkpoints/step-* folders."""
     if (path / "summary.json").is_file():
-        state = json.loads((path / "trainer_state" / "state.json").read_text(encoding="utf-8"))
+        _read_whole(path / "model" / "config.json")
+        _read_whole(path / "model" / "model.safetensors")
+        state = _read_whole(path / "trainer_state" / "state.json")
         optimizer = path / "trainer_state" / "optimizer.safetensors"
         return Origin(path / "model", optimizer, state, tokens_read(state, state))
     if (path / "state.json").is_file() and (path / "model.safetensors").is_file():
@@ -232,6 +235,20 @@ def open_origin(path: Path) -> Origin:
         f"init_from: expected a finished run (summary.json, model/, trainer_state/) "
         f"or a checkpoint folder (step-XXXXXX), found neither at {path}{hint}"
     )
+
+
+def _read_whole(file: Path) -> Any:
+    """JSON contents, of tensors only the header; ConfigError when a run's file is gone or torn."""
+    try:
+        if file.suffix == ".json":
+            return json.loads(file.read_text(encoding="utf-8"))
+        with safe_open(file, "pt") as tensors:  # checks the size of the file too
+            return tensors.metadata()
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ConfigError(
+            f"init_from: expected a whole run, found {file}: {error}; "
+            "start from another, or make this one again in a new folder"
+        ) from error
 
 
 def tokens_read(state: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
