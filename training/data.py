@@ -74,7 +74,7 @@ class Source:
     """An opened source of the mix; `tokens_read` of it belong to the run that this one continues.
 
     Its windows go on after those tokens, so annealing does not begin with the text that
-    pretraining began with.
+    pretraining began with. Another seed or context makes other windows, which may overlap it.
     """
 
     name: str

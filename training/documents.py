@@ -1,23 +1,22 @@
 """Reading parquet documents in an order that no partitioning can change.
 
 A folder may hold any number of parquet files; rows come out by doc_id, merged from the files
-without holding the corpus in memory when the files are sorted (as the corpus artifacts are).
+without holding the corpus in memory when the files are sorted, and without opening more than those
+whose ids overlap (the files of a corpus artifact are sorted, and no two overlap).
 Samples take documents by the hash of their doc_id, so they are the same for every partitioning.
 pyarrow is imported where a file is read: training on shards alone does not need it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import heapq
-import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from training.config import ConfigError
 
@@ -41,25 +40,28 @@ class Document:
 def iter_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """Rows of text columns, ordered by the first column, which must be unique (an id).
 
-    Raises ConfigError when there is no parquet file, a column is missing, a value is null or an
-    id comes twice.
+    Raises ConfigError when there is no parquet file or one cannot be read, a column is missing, a
+    value is null or not UTF-8, or an id comes twice.
     """
-    streams = [_sorted_rows(file, columns) for file in parquet_files(path)]
+    parts = [part for file in parquet_files(path) if (part := _part(file, columns)) is not None]
     previous: str | None = None
-    for row in heapq.merge(*streams, key=lambda row: row[0]):
-        if row[0] == previous:
-            raise ConfigError(
-                f"{path}: expected unique {columns[0]}, found {row[0]!r} twice; "
-                "remove the duplicate rows"
-            )
-        previous = row[0]
-        yield row
+    for group in _groups(parts):
+        streams = [_sorted_rows(part, columns) for part in group]
+        for row in heapq.merge(*streams, key=lambda row: row[0]):
+            if row[0] == previous:
+                raise ConfigError(
+                    f"{path}: expected unique {columns[0]}, found {row[0]!r} twice; "
+                    "remove the duplicate rows"
+                )
+            previous = row[0]
+            yield row
 
 
 def sample_documents(path: Path, max_bytes: int) -> list[Document]:
     """Documents ordered by the sha-256 of their doc_id, until `max_bytes` of UTF-8 are reached.
 
-    The document that crosses the limit is left out, unless it would be the first.
+    The document that crosses the limit is left out, unless it would be the first with any text.
+    ConfigError when there is no text at all.
     """
     has_language = has_column(path, "language")
     keys: list[tuple[bytes, str, int]] = []
@@ -69,10 +71,12 @@ def sample_documents(path: Path, max_bytes: int) -> list[Document]:
     order: dict[str, int] = {}
     taken_bytes = 0
     for _, doc_id, size_bytes in sorted(keys):
-        if order and taken_bytes + size_bytes > max_bytes:
+        if taken_bytes and taken_bytes + size_bytes > max_bytes:
             break
         order[doc_id] = len(order)
         taken_bytes += size_bytes
+    if not taken_bytes:
+        raise ConfigError(f"{path}: expected at least one document with text, found none")
     columns = ["doc_id", "content"] + (["language"] if has_language else [])
     chosen = [row for row in iter_rows(path, columns) if row[0] in order]
     chosen.sort(key=lambda row: order[row[0]])
@@ -97,7 +101,11 @@ def has_column(path: Path, name: str) -> bool:
     """Whether every parquet file at a path has a column of this name."""
     import pyarrow.parquet as pq
 
-    return all(name in pq.read_schema(file).names for file in parquet_files(path))
+    for file in parquet_files(path):
+        with _readable(file):
+            if name not in pq.read_schema(file).names:
+                return False
+    return True
 
 
 def content_digest(path: Path) -> str:
@@ -114,42 +122,97 @@ def file_digest(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _sorted_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
-    import pyarrow as pa
+@dataclass(frozen=True)
+class _Part:
+    """A parquet file with the smallest and the largest of its ids."""
+
+    first: str
+    last: str
+    file: Path
+    is_sorted: bool
+
+
+def _part(file: Path, columns: Sequence[str]) -> _Part | None:
+    """The part that a file is; None when it has no rows. ConfigError when a column is missing."""
     import pyarrow.parquet as pq
 
-    parquet = pq.ParquetFile(file)
-    missing = [name for name in columns if name not in parquet.schema_arrow.names]
+    with _readable(file):
+        found = pq.read_schema(file).names
+    missing = [name for name in columns if name not in found]
     if missing:
         raise ConfigError(
             f"{file}: expected the columns {', '.join(columns)}; "
-            f"missing {', '.join(missing)}, found {', '.join(parquet.schema_arrow.names)}"
+            f"missing {', '.join(missing)}, found {', '.join(found)}"
         )
-    ids = parquet.read([columns[0]]).column(0).to_pylist()
-    if None in ids:
-        raise ConfigError(f"{file}: expected text in {columns[0]}, found null")
-    if all(left <= right for left, right in itertools.pairwise(ids)):
-        for batch in parquet.iter_batches(batch_size=256, columns=list(columns)):
+    first = last = previous = None
+    is_sorted = True
+    for (row_id,) in _file_rows(file, columns[:1], 65_536):
+        first = row_id if first is None else min(first, row_id)
+        last = row_id if last is None else max(last, row_id)
+        is_sorted = is_sorted and (previous is None or previous <= row_id)
+        previous = row_id
+    return None if first is None or last is None else _Part(first, last, file, is_sorted)
+
+
+def _groups(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
+    """Parts whose ranges of ids overlap, group after group in the order of the ids."""
+    group: list[_Part] = []
+    last = ""
+    for part in sorted(parts, key=lambda part: (part.first, part.file)):
+        if group and part.first > last:
+            yield group
+            group = []
+        group.append(part)
+        last = max(last, part.last)
+    if group:
+        yield group
+
+
+def _sorted_rows(part: _Part, columns: Sequence[str]) -> Iterator[Row]:
+    rows = _file_rows(part.file, columns, 256)
+    if part.is_sorted:
+        return rows
+    log.debug("%s is not sorted by %s; sorting it in memory", part.file, columns[0])
+    return iter(sorted(rows, key=lambda row: row[0]))
+
+
+def _file_rows(file: Path, columns: Sequence[str], batch_size: int) -> Iterator[Row]:
+    import pyarrow.parquet as pq
+
+    with _readable(file), pq.ParquetFile(file) as parquet:
+        for batch in parquet.iter_batches(batch_size=batch_size, columns=list(columns)):
             yield from _rows(file, columns, batch)
-        return
-    log.debug("%s is not sorted by %s; sorting it in memory", file, columns[0])
-    order = np.argsort(np.array(ids, dtype=object), kind="stable")
-    table = parquet.read(list(columns)).take(pa.array(order))
-    for batch in table.to_batches(max_chunksize=256):
-        yield from _rows(file, columns, batch)
 
 
 def _rows(file: Path, columns: Sequence[str], batch: pa.RecordBatch) -> Iterator[Row]:
     import pyarrow as pa
 
-    values = [batch.column(batch.schema.get_field_index(name)) for name in columns]
-    for name, value in zip(columns, values, strict=True):
+    values: list[list[str]] = []
+    for name in columns:
+        value = batch.column(batch.schema.get_field_index(name))
         if value.null_count:
             raise ConfigError(f"{file}: expected text in {name}, found null")
-        if not (
-            pa.types.is_string(value.type)
-            or pa.types.is_large_string(value.type)
-            or pa.types.is_dictionary(value.type)
-        ):
+        kind = value.type.value_type if pa.types.is_dictionary(value.type) else value.type
+        if kind not in (pa.string(), pa.large_string(), pa.string_view()):
             raise ConfigError(f"{file}: expected text in {name}, found {value.type}")
-    yield from zip(*(value.to_pylist() for value in values), strict=True)
+        try:
+            values.append(value.to_pylist())
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"{file}: expected UTF-8 text in {name}, found bytes that are not ({error}); "
+                "write it again with these replaced"
+            ) from error
+    yield from zip(*values, strict=True)
+
+
+@contextlib.contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """ConfigError for a file that is not parquet, is torn or may not be opened."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(
+            f"{file}: expected a readable parquet file, found: {error}; write it again"
+        ) from error

@@ -12,13 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.tokenizer import SpecialIds
+from training.tokenizer import TOKENIZER_FILES, SpecialIds
 
 if TYPE_CHECKING:
     import torch
     from transformers.models.llama.modeling_llama import LlamaForCausalLM
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 def export_model(

@@ -8,12 +8,14 @@ Paper: section 3.2 (annealing branches from a stable checkpoint); section 4.3 (S
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from training import checkpoint as checkpoints
 from training.config import ConfigError, PretrainConfig, SftConfig, identity
@@ -28,6 +30,8 @@ from training.tokenizer import load_tokenizer, special_ids, tokenizer_digest
 
 if TYPE_CHECKING:
     from transformers.models.llama.modeling_llama import LlamaForCausalLM
+
+log = logging.getLogger(__name__)
 
 RunConfig = PretrainConfig | SftConfig
 
@@ -175,6 +179,14 @@ def prepare_sft(config: SftConfig) -> Prepared:
         seed=config.seed,
         pad=special.pad,
     )
+    if config.warmup_steps > batches.steps:
+        log.warning(
+            "warmup_steps %d, but the examples make %d steps: the rate ends at %.3g, not at %.3g",
+            config.warmup_steps,
+            batches.steps,
+            config.lr * batches.steps / config.warmup_steps,
+            config.lr,
+        )
 
     def make_model() -> LlamaForCausalLM:
         torch.manual_seed(config.seed)
@@ -208,7 +220,9 @@ def prepare_sft(config: SftConfig) -> Prepared:
 def open_origin(path: Path) -> Origin:
     """Resolve `init_from`: a finished run's folder, or one of its checkpoints/step-* folders."""
     if (path / "summary.json").is_file():
-        state = json.loads((path / "trainer_state" / "state.json").read_text(encoding="utf-8"))
+        _read_whole(path / "model" / "config.json")
+        _read_whole(path / "model" / "model.safetensors")
+        state = _read_whole(path / "trainer_state" / "state.json")
         optimizer = path / "trainer_state" / "optimizer.safetensors"
         return Origin(path / "model", optimizer, state, tokens_read(state, state))
     if (path / "state.json").is_file() and (path / "model.safetensors").is_file():
@@ -221,6 +235,20 @@ def open_origin(path: Path) -> Origin:
         f"init_from: expected a finished run (summary.json, model/, trainer_state/) "
         f"or a checkpoint folder (step-XXXXXX), found neither at {path}{hint}"
     )
+
+
+def _read_whole(file: Path) -> Any:
+    """JSON contents, of tensors only the header; ConfigError when a run's file is gone or torn."""
+    try:
+        if file.suffix == ".json":
+            return json.loads(file.read_text(encoding="utf-8"))
+        with safe_open(file, "pt") as tensors:  # checks the size of the file too
+            return tensors.metadata()
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ConfigError(
+            f"init_from: expected a whole run, found {file}: {error}; "
+            "start from another, or make this one again in a new folder"
+        ) from error
 
 
 def tokens_read(state: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, tuple[str, int]]:

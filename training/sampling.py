@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.config import ConfigError
 from training.documents import Document, has_column, iter_rows
 
 _UNKNOWN = "unknown"
@@ -55,13 +56,18 @@ class TextSample:
 def sample_text(
     path: Path, *, max_bytes: int, exponent: float, measure_bytes_per_language: int
 ) -> TextSample:
-    """Plan the sample of a parquet folder (columns doc_id, content and, if there, language)."""
+    """Plan the sample of a parquet folder (columns doc_id, content and, if there, language).
+
+    ConfigError when there is no text.
+    """
     keys: dict[str, list[tuple[bytes, str, int]]] = {}
     for document in _documents(path):
         key = hashlib.sha256(document.doc_id.encode("utf-8")).digest()
         size_bytes = len(document.content.encode("utf-8"))
         keys.setdefault(document.language, []).append((key, document.doc_id, size_bytes))
     available = {language: sum(key[2] for key in keys[language]) for language in sorted(keys)}
+    if not any(available.values()):
+        raise ConfigError(f"{path}: expected at least one document with text, found none")
     languages: dict[str, LanguageSample] = {}
     for language, budget in plan_budgets(available, max_bytes, exponent).items():
         ordered = sorted(keys[language])

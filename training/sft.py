@@ -234,9 +234,13 @@ def load_examples(
                 if room < 1:
                     dropped += 1
                     continue
-                truncated += len(answer) > room
                 size_bytes = len(output.encode("utf-8"))
-                kept.append(Example(source.name, prompt, answer[:room], size_bytes))
+                if len(answer) > room:
+                    truncated += 1
+                    answer = answer[:room]
+                    # A byte-level token has one character for each of its bytes.
+                    size_bytes = sum(len(tokenizer.id_to_token(token) or "") for token in answer)
+                kept.append(Example(source.name, prompt, answer, size_bytes))
     if truncated or dropped:
         log.warning(
             "max_length %d: %d answers truncated, %d examples dropped (prompt too long)",

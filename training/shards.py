@@ -99,9 +99,9 @@ def open_shards(path: Path) -> Shards:
         )
     try:
         index = ShardIndex(**json.loads(index_file.read_text(encoding="utf-8")))
+        dtype = np.dtype(index.dtype)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{index_file}: expected a shards index, found: {error}") from error
-    dtype = np.dtype(index.dtype)
     expected_bytes = index.tokens * dtype.itemsize
     tokens_file = path / "tokens.bin"
     found_bytes = tokens_file.stat().st_size if tokens_file.is_file() else 0
@@ -110,10 +110,16 @@ def open_shards(path: Path) -> Shards:
             f"{tokens_file}: expected {expected_bytes} bytes, found {found_bytes}; "
             "the shards are torn, write them again"
         )
-    if index.tokens == 0:
-        raise ConfigError(f"{path}: expected at least one document, found empty shards")
+    if index.bytes == 0:
+        raise ConfigError(f"{path}: expected at least one document with text, found none")
     tokens = np.memmap(tokens_file, dtype=dtype, mode="r", shape=(index.tokens,))
-    ends = np.load(path / "documents.npy", allow_pickle=False)
+    try:
+        ends = np.load(path / "documents.npy", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigError(
+            f"{path / 'documents.npy'}: expected the ends of {index.documents} documents, "
+            f"found: {error}; the shards are torn, write them again"
+        ) from error
     return Shards(path, index, tokens, ends)
 
 

@@ -32,6 +32,7 @@ PAD = "<|pad|>"
 IM_START = "<|im_start|>"
 IM_END = "<|im_end|>"
 SPECIAL_TOKENS = (END_OF_TEXT, PAD, IM_START, IM_END)
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -45,6 +46,9 @@ CHAT_TEMPLATE = (
 _SPLIT = r"[^\r\n\p{L}\p{N}]?[\p{L}_]+|\p{N}| ?[^\s\p{L}\p{N}]+|[\r\n]+[ \t]*(?=\s)|\s+(?!\S)|\s+"
 
 
+# A run of letters or signs without end (a genome, a ruler of dashes) is learnt from in parts: the
+# time to learn grows with the square of the length of a piece.
+_LEARNT_PIECE = 1024  # characters
 _MEASURED_BYTES = 200_000  # of each language, for the report
 
 
@@ -126,11 +130,10 @@ def learn_bpe(texts: Iterable[str], vocab_size: int) -> tuple[Tokenizer, int]:
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
+    split = pre_tokenizers.Split(Regex(_SPLIT), behavior="isolated")
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_SPLIT), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
+        [split, pre_tokenizers.FixedLength(_LEARNT_PIECE), to_bytes]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -141,6 +144,7 @@ def learn_bpe(texts: Iterable[str], vocab_size: int) -> tuple[Tokenizer, int]:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer=trainer)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
     reserved = vocab_size - tokenizer.get_vocab_size()
     if reserved > 0:
         log.warning("the text fills %d of %d entries", vocab_size - reserved, vocab_size)
@@ -171,13 +175,23 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The fast tokenizer of a folder, set so that text is never read as a special token."""
+    """The fast tokenizer of a folder, set so that text is never read as a special token.
+
+    ConfigError when the folder lacks a file that a released model needs, or a special token.
+    """
     from tokenizers import Tokenizer
 
+    missing = [name for name in TOKENIZER_FILES if not (folder / name).is_file()]
+    if missing:
+        raise ConfigError(
+            f"{folder}: expected a tokenizer folder with {', '.join(TOKENIZER_FILES)}; "
+            f"missing {', '.join(missing)}. Write it with `python -m training tokenizer`"
+        )
     file = folder / "tokenizer.json"
-    if not file.is_file():
-        raise ConfigError(f"{folder}: expected a tokenizer folder with tokenizer.json, found none")
-    tokenizer = Tokenizer.from_file(str(file))
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises no narrower class
+        raise ConfigError(f"{file}: expected a tokenizer, found: {error}") from error
     tokenizer.encode_special_tokens = True
     special_ids(tokenizer, folder)
     return tokenizer

@@ -1,6 +1,9 @@
 """The tokenizer: lossless on anything, digits alone, no text becomes a special token."""
 
 import json
+import random
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,11 @@ from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
 from training.config import ConfigError, TokenizerConfig
+from training.runs import pretrain
 from training.sampling import plan_budgets
 from training.tokenizer import (
     SPECIAL_TOKENS,
+    learn_bpe,
     load_tokenizer,
     special_ids,
     tokenizer_digest,
@@ -108,6 +113,23 @@ def test_small_text_leaves_reserved_entries(write_documents: Any, tmp_path: Path
     assert isinstance(report["reserved_tokens"], int) and report["reserved_tokens"] > 200
 
 
+def test_a_piece_without_end_is_learnt_from_in_linear_time() -> None:
+    genome = "".join(random.Random(0).choices("ACGT", k=300_000))
+    begin = time.process_time()
+    tokenizer, _ = learn_bpe([genome, "-" * 300_000], 1024)
+    assert time.process_time() - begin < 8  # half a second; a minute by the square of the length
+    assert tokenizer.decode(tokenizer.encode(genome[:5000]).ids) == genome[:5000]
+    # What bounds the learning is no part of the tokenizer.
+    assert "FixedLength" not in tokenizer.to_str()
+
+
+def test_documents_without_any_text_are_refused(write_documents: Any, tmp_path: Path) -> None:
+    documents = write_documents(tmp_path / "docs", {"a": "", "b": ""})
+    config = TokenizerConfig(documents=documents, vocab_size=384, out=tmp_path / "tok")
+    with pytest.raises(ConfigError, match="at least one document with text"):
+        train_tokenizer(config)
+
+
 def test_report_has_the_sample_and_bytes_per_token_of_each_language(
     write_documents: Any, tmp_path: Path
 ) -> None:
@@ -184,6 +206,22 @@ def test_loads_in_transformers_with_equal_ids_and_chat_template(world: Any) -> N
     assert chat == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
 
 
-def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"tokenizer\.json"):
+def test_a_folder_without_tokenizer_is_refused(world: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"missing tokenizer\.json"):
         load_tokenizer(tmp_path)
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(world.tokenizer, folder)
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"tokenizer\.json: expected a tokenizer"):
+        load_tokenizer(folder)
+
+
+def test_a_folder_that_could_not_be_released_is_refused_before_training(
+    world: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(world.tokenizer, folder)
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(ConfigError, match=r"missing chat_template\.jinja"):
+        pretrain(world.pretrain(tmp_path / "run", tokenizer=folder))
+    assert not (tmp_path / "run" / "logs").exists()

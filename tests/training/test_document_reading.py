@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from training.config import ConfigError
-from training.documents import content_digest, iter_rows, sample_documents
+from training.documents import content_digest, has_column, iter_rows, sample_documents
 
 DOCUMENTS = {f"id-{number * 7 % 23:02d}": f"text {number}\n" * 3 for number in range(23)}
 
@@ -54,6 +54,66 @@ def test_bad_data_is_named(tmp_path: Path) -> None:
     twice = pa.array(["a", "a"])
     with pytest.raises(ConfigError, match="'a' twice"):
         list(iter_rows(written("4.parquet", doc_id=twice, content=ids), ["doc_id", "content"]))
+    not_utf8 = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.array(["abc"]).buffers()[1], pa.py_buffer(b"\xed\xa0\x80")]
+    )
+    one = pa.array(["a"])
+    with pytest.raises(ConfigError, match=r"5\.parquet: expected UTF-8 text in content"):
+        list(iter_rows(written("5.parquet", doc_id=one, content=not_utf8), ["doc_id", "content"]))
+
+
+def test_files_that_are_torn_or_not_parquet_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "part.parquet"
+    pq.write_table(pa.table({"doc_id": ["a"], "content": ["text" * 99]}), file)
+    whole = file.read_bytes()
+    torn = bytes(len(whole) - 400) + whole[-400:]  # the footer is there, the pages are not
+    for data in (b"", b"PK not parquet", whole[:-9], torn):
+        file.write_bytes(data)
+        with pytest.raises(ConfigError, match=r"part\.parquet: expected a readable parquet file"):
+            list(iter_rows(tmp_path, ["doc_id", "content"]))
+    file.write_bytes(b"")
+    with pytest.raises(ConfigError, match="expected a readable parquet file"):
+        has_column(tmp_path, "language")
+
+
+def test_a_corpus_may_have_more_files_than_can_be_open(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    for number in range(120):
+        rows = {"doc_id": [f"{number:03d}-b", f"{number:03d}-a"], "content": ["x", "y"]}
+        pq.write_table(pa.table(rows), tmp_path / f"{number * 7 % 120:03d}.parquet")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_now = len(list(Path("/dev/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 60, hard))
+    try:
+        ids = [row[0] for row in iter_rows(tmp_path, ["doc_id", "content"])]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert ids == [f"{number:03d}-{letter}" for number in range(120) for letter in "ab"]
+
+
+def test_files_of_any_overlap_are_merged(write_documents: Any, tmp_path: Path) -> None:
+    spans = [("c", "f"), ("a", "b"), ("e", "g"), ("h", "h"), ("g0", "g9"), ("i", "k")]
+    for number, span in enumerate(spans):
+        write_documents(tmp_path / f"{number}", dict.fromkeys(span[: len(set(span))], "text"))
+    write_documents(tmp_path / "none", {})
+    ids = [row[0] for row in iter_rows(tmp_path, ["doc_id"])]
+    assert ids == sorted({name for span in spans for name in span})
+
+
+def test_text_of_any_arrow_type_is_read(tmp_path: Path) -> None:
+    kinds = (pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), "string"))
+    for kind in kinds:
+        columns = {"doc_id": pa.array(["b", "a"], kind), "content": pa.array(["x", "y"], kind)}
+        pq.write_table(pa.table(columns), tmp_path / "part.parquet")
+        assert list(iter_rows(tmp_path, ["doc_id", "content"])) == [("a", "y"), ("b", "x")]
+
+
+def test_a_sample_has_text_when_there_is_any(write_documents: Any, tmp_path: Path) -> None:
+    empty = {f"empty-{number}": "" for number in range(9)}
+    folder = write_documents(tmp_path / "d", {**empty, "long": "text " * 99})
+    assert "long" in [document.doc_id for document in sample_documents(folder, 20)]
+    with pytest.raises(ConfigError, match="at least one document with text"):
+        sample_documents(write_documents(tmp_path / "e", empty), 20)
 
 
 def test_content_digest_follows_the_bytes(write_documents: Any, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 import socket
 import textwrap
@@ -381,6 +382,24 @@ def test_wrong_inputs_are_refused(world: Any, finished_run: Path, tmp_path: Path
         pretrain(world.pretrain(tmp_path / "e", init_from=finished_run, optimizer="muon"))
     with pytest.raises(ConfigError, match="found neither"):
         pretrain(world.pretrain(tmp_path / "d", init_from=tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    "name", ["model/config.json", "model/model.safetensors", "trainer_state/state.json"]
+)
+def test_a_run_with_a_file_gone_or_torn_cannot_be_branched_from(
+    world: Any, finished_run: Path, tmp_path: Path, name: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    whole = (run / name).read_bytes()
+    for torn in (b"", whole[:-3], None):
+        (run / name).unlink()
+        if torn is not None:
+            (run / name).write_bytes(torn)
+        with pytest.raises(ConfigError, match=rf"init_from: expected a whole run, .*{name}"):
+            pretrain(world.pretrain(tmp_path / "branch", init_from=run, tokenizer=None))
+        (run / name).write_bytes(whole)
 
 
 def test_planted_trouble_is_skipped_logged_and_counted(

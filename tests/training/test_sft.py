@@ -13,6 +13,7 @@ from training.config import ConfigError, InvalidValue, SftConfig, SourceConfig
 from training.data import IGNORED
 from training.model import TokenLoss, load_model
 from training.packing import collate
+from training.prepare import prepare_sft
 from training.runs import finetune
 from training.sft import Example, SftBatches, encode_examples, load_examples, progressive_order
 from training.tokenizer import load_tokenizer, special_ids
@@ -141,12 +142,15 @@ def test_long_examples_are_cut_or_dropped_and_counted(world: Any, tmp_path: Path
     tokenizer = load_tokenizer(world.tokenizer)
     special = special_ids(tokenizer, world.tokenizer)
     folder = world.write_examples(
-        tmp_path / "long", [("q", "a"), ("q", "x = 1\n" * 40), ("question " * 60, "a")]
+        tmp_path / "long", [("q", "a"), ("q", "é = 1\n" * 40), ("question " * 60, "a")]
     )
     source = SourceConfig(name="s", path=folder)
     loaded = load_examples([source], tokenizer, special, max_length=48)
     assert (len(loaded.examples), loaded.truncated, loaded.dropped) == (2, 1, 1)
-    assert [item.length for item in loaded.examples][1] == 48
+    cut = loaded.examples[1]
+    assert cut.length == 48
+    text = tokenizer.decode(list(cut.answer), skip_special_tokens=False)
+    assert special.im_end not in cut.answer and cut.answer_bytes == len(text.encode()) < 240
     with pytest.raises(ConfigError, match="at least one usable example"):
         _batches([])
 
@@ -181,6 +185,26 @@ def test_tuning_learns_and_does_not_depend_on_micro_batches(
     assert whole["heldout_bits_per_byte"]["before"] is not None
     first = float((tmp_path / "whole/logs/metrics.jsonl").read_text().split('"loss": ')[1][:6])
     assert whole["final_loss"] < first
+
+
+def test_a_warm_up_longer_than_the_run_is_said(
+    world: Any, finished_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for warmup_steps in (3, 6):
+        prepare_sft(
+            SftConfig(
+                init_from=finished_run,
+                sources=(SourceConfig(name="easy", path=world.examples),),
+                max_length=32,
+                batch_size=3,
+                micro_batch_size=3,
+                lr=2e-3,
+                warmup_steps=warmup_steps,
+                out=tmp_path,
+            )
+        )
+        said = "make 3 steps: the rate ends at 0.001, not at 0.002" in caplog.text
+        assert said == (warmup_steps > 3)
 
 
 def test_a_weight_makes_no_sense_for_examples(world: Any, tmp_path: Path) -> None:

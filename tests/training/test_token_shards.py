@@ -54,10 +54,31 @@ def test_torn_shards_are_refused(world: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="torn"):
         open_shards(out)
     (out / "tokens.bin").write_bytes(tokens)
+    ends = (out / "documents.npy").read_bytes()
+    for torn in (b"", ends[:-8]):
+        (out / "documents.npy").write_bytes(torn)
+        with pytest.raises(ConfigError, match=r"documents\.npy: .* torn"):
+            open_shards(out)
+    (out / "documents.npy").unlink()
+    with pytest.raises(ConfigError, match=r"documents\.npy: .* torn"):
+        open_shards(out)
+    (out / "documents.npy").write_bytes(ends)
     index = json.loads((out / "index.json").read_text())
     (out / "index.json").write_text(json.dumps({**index, "surprise": 1}))
+    with pytest.raises(ConfigError, match="shards index"):
+        open_shards(out)
+    (out / "index.json").write_text(json.dumps({**index, "dtype": "<u9"}))
     with pytest.raises(ConfigError, match="shards index"):
         open_shards(out)
     (out / "index.json").unlink()
     with pytest.raises(ConfigError, match=r"index\.json"):
         open_shards(out)
+
+
+def test_shards_without_any_text_are_refused(world: Any, tmp_path: Path) -> None:
+    for number, texts in enumerate(({}, {"a": "", "b": ""})):
+        documents = world.write_documents(tmp_path / f"docs-{number}", texts)
+        out = tmp_path / f"shards-{number}"
+        write_shards(ShardsConfig(tokenizer=world.tokenizer, documents=documents, out=out))
+        with pytest.raises(ConfigError, match="at least one document with text"):
+            open_shards(out)

@@ -46,6 +46,7 @@ def test_loads_types_and_nested_values(write_yaml: Callable[[str], Path]) -> Non
         ("steps=ten", ["steps", "a whole number", "'ten' (str)"]),
         ("steps=true", ["steps", "a whole number", "True"]),
         ("steps=0", ["steps", "at least 1", "0"]),
+        ("seed=9223372036854775808", ["seed", "at most 9223372036854775807"]),
         ("lr_peak=.inf", ["lr_peak", "a number"]),
         ("lr_peak=-1", ["lr_peak", "more than 0"]),
         ("betas=[0.9]", ["betas", "a list of 2 values"]),
