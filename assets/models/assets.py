@@ -47,7 +47,11 @@ def tokenizer(
         launch(context, pipes, factory.settings, "tokenizer", config, out)
 
     return factory.produce(
-        context, compute, inputs={"sampled_corpus": sampled_corpus}, params=choices
+        context,
+        compute,
+        inputs={"sampled_corpus": sampled_corpus},
+        params=choices,
+        version="2",  # pieces without a break are learnt from in parts
     )
 
 
