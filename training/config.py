@@ -129,7 +129,7 @@ class _RunConfig(Checked):
     micro_batch_size: int = setting(
         "sequences in one forward pass; less memory, same result", minimum=1, identity=False
     )
-    seed: int = setting("seeds weights and data order", 0, minimum=0)
+    seed: int = setting("seeds weights and data order", 0, minimum=0, maximum=2**63 - 1)
     optimizer: Literal["adamw", "muon"] = setting(
         "adamw, or muon for hidden matrices (learns more from few tokens)", "adamw"
     )

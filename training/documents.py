@@ -23,6 +23,7 @@ from training.config import ConfigError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +96,7 @@ def parquet_files(path: Path) -> list[Path]:
 
 def has_column(path: Path, name: str) -> bool:
     """Whether every parquet file at a path has a column of this name."""
-    import pyarrow.parquet as pq
-
-    return all(name in pq.read_schema(file).names for file in parquet_files(path))
+    return all(name in _open(file).schema_arrow.names for file in parquet_files(path))
 
 
 def content_digest(path: Path) -> str:
@@ -109,16 +108,28 @@ def content_digest(path: Path) -> str:
 
 
 def file_digest(file: Path) -> str:
-    """sha-256 (hex) of a file's bytes."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """sha-256 (hex) of a file's bytes; ConfigError when it cannot be read."""
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{file}: expected a file that can be read, found: {error}") from error
+
+
+def _open(file: Path) -> pq.ParquetFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(file)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ConfigError(f"{file}: expected a parquet file, found: {error}") from error
 
 
 def _sorted_rows(file: Path, columns: Sequence[str]) -> Iterator[Row]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    parquet = pq.ParquetFile(file)
+    parquet = _open(file)
     missing = [name for name in columns if name not in parquet.schema_arrow.names]
     if missing:
         raise ConfigError(

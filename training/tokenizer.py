@@ -177,7 +177,10 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise ConfigError(f"{folder}: expected a tokenizer folder with tokenizer.json, found none")
-    tokenizer = Tokenizer.from_file(str(file))
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise ConfigError(f"{file}: expected a tokenizer, found: {error}") from error
     tokenizer.encode_special_tokens = True
     special_ids(tokenizer, folder)
     return tokenizer

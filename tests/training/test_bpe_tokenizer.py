@@ -187,3 +187,6 @@ def test_loads_in_transformers_with_equal_ids_and_chat_template(world: Any) -> N
 def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tokenizer\.json"):
         load_tokenizer(tmp_path)
+    (tmp_path / "tokenizer.json").write_text('{"version": ')
+    with pytest.raises(ConfigError, match=r"tokenizer\.json: expected a tokenizer, found"):
+        load_tokenizer(tmp_path)
