@@ -7,7 +7,6 @@ Paper: section 3.2 (annealing branches from a stable checkpoint); section 4.3 (S
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from training import checkpoint as checkpoints
 from training.config import ConfigError, PretrainConfig, SftConfig, identity
 from training.data import Batches, PackedBatches, Source
 from training.documents import content_digest, file_digest
+from training.folder import read_json
 from training.model import check_same_architecture, load_model, new_model
 from training.optimizer import new_optimizer
 from training.schedule import Schedule, exponential_decay, warmup_cosine, warmup_stable
@@ -153,7 +153,7 @@ def prepare_sft(config: SftConfig) -> Prepared:
     """Resolve `sft`; ConfigError names what does not fit together."""
     origin = open_origin(config.init_from)
     folder = origin.model_folder
-    model_config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    model_config = read_json(folder / "config.json", "the config of a model")
     longest = int(model_config["max_position_embeddings"])
     if config.max_length > longest:
         raise ConfigError(
@@ -208,7 +208,7 @@ def prepare_sft(config: SftConfig) -> Prepared:
 def open_origin(path: Path) -> Origin:
     """Resolve `init_from`: a finished run's folder, or one of its checkpoints/step-* folders."""
     if (path / "summary.json").is_file():
-        state = json.loads((path / "trainer_state" / "state.json").read_text(encoding="utf-8"))
+        state = checkpoints.read_trainer_state(path)
         optimizer = path / "trainer_state" / "optimizer.safetensors"
         return Origin(path / "model", optimizer, state, tokens_read(state, state))
     if (path / "state.json").is_file() and (path / "model.safetensors").is_file():
