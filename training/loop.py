@@ -26,6 +26,7 @@ from training.checkpoint import (
     Retention,
     newest_checkpoint,
     restore,
+    saving,
     take_snapshot,
 )
 from training.config import ConfigError
@@ -184,7 +185,8 @@ def run_loop(
         if accelerator.is_main_process:
             (writer.write_now if now else writer.submit)(snapshot)
 
-    reporter.start(batches.steps, state.finished_steps)
+    with saving(settings.out):
+        reporter.start(batches.steps, state.finished_steps)
     try:
         while state.finished_steps < batches.steps:
             step = state.finished_steps

@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from training import export, loop, prepare, runs
+from training import export, loop, prepare, report, runs
 from training.__main__ import main
 from training.config import ConfigError, PretrainConfig, SourceConfig
 from training.data import PackedBatches, Rows
@@ -314,6 +314,11 @@ def test_a_full_disk_at_the_end_exits_1_and_says_what_to_do(
         patch.setattr(export, "sync", full)
         assert main(["pretrain", "--config", "unused"]) == 1
     assert "No space left on device" in caplog.text and "make room" in caplog.text
+    caplog.clear()
+    with monkeypatch.context() as patch:  # nor any room for the log of the next attempt
+        patch.setattr(report, "MetricsLog", full)
+        assert main(["pretrain", "--config", "unused"]) == 1
+    assert "make room" in caplog.text
     assert not (tmp_path / "run/summary.json").exists()
     assert main(["pretrain", "--config", "unused"]) == 0
     _same_runs(tmp_path / "run", finished_run)
