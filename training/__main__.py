@@ -1,7 +1,7 @@
 """Command line of the training room: `python -m training COMMAND --config FILE`.
 
 Exit codes: 0 done, 1 failed or diverged, 2 the config or the data cannot be used, 75 stopped on
-request (SIGTERM, SIGINT, parent gone) with a checkpoint saved: the same command continues.
+request (SIGTERM, SIGINT, SIGHUP, parent gone) with a checkpoint saved: the same command continues.
 Paper: sections 3 and 4.
 """
 
@@ -91,6 +91,7 @@ def _execute(command: str, config: Any, channel: Channel) -> int:
     if command in ("tokenizer", "shards"):
         summary = _data_command(command)(config)
     else:
+        from training.checkpoint import NotSaved
         from training.loop import Diverged, Interrupted
 
         try:
@@ -99,7 +100,7 @@ def _execute(command: str, config: Any, channel: Channel) -> int:
             log.warning("%s: %s", command, stopped)
             channel.message({"command": command, "interrupted": True, "step": stopped.step})
             return _EXIT_INTERRUPTED
-        except Diverged as lost:
+        except (Diverged, NotSaved) as lost:
             log.error("%s", lost)
             channel.line(f"{command}: {lost}")
             return _EXIT_DIVERGED

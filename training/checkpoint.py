@@ -10,22 +10,23 @@ Paper: section 3.2 (stable checkpoints from which annealing branches).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from training.config import ConfigError
+from training.folder import read_json, sync, write_json
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,22 @@ _OPTIMIZER_FILE = "optimizer.safetensors"
 _STATE_FILE = "state.json"
 
 Tensors = dict[str, torch.Tensor]
+
+
+class NotSaved(OSError):
+    """What somebody waits for could not be written; what was saved before is still there."""
+
+
+@contextlib.contextmanager
+def saving(where: Path) -> Iterator[None]:
+    """Say what to do when the writing inside fails (a full disk): NotSaved."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise NotSaved(
+            f"{where}: could not be written ({error}); make room there and start the same command "
+            "again: it continues from the last checkpoint"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -112,10 +129,11 @@ class CheckpointWriter:
         self._thread.start()
 
     def write_now(self, snapshot: Snapshot) -> None:
-        """Write in this thread; raises OSError when it cannot be written."""
+        """Write in this thread; raises NotSaved when it cannot be written."""
         self.wait()
-        write_checkpoint(self._folder, snapshot, self._describe)
-        self._retention.prune(self._folder, snapshot.step)
+        with saving(self._folder):
+            write_checkpoint(self._folder, snapshot, self._describe)
+            self._retention.prune(self._folder, snapshot.step)
 
     def wait(self) -> None:
         """Return when nothing is being written."""
@@ -159,7 +177,7 @@ def write_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{snapshot.step:06d}"
     temporary = folder / f".tmp-{final.name}"
-    _remove(temporary)
+    _remove_leftovers(folder)  # of writers that were killed: they take room
     try:
         temporary.mkdir()
         save_file(snapshot.weights, temporary / _MODEL_FILE, metadata={"format": "pt"})
@@ -170,19 +188,23 @@ def write_checkpoint(
         text = json.dumps({"step": snapshot.step, "files": sizes, **snapshot.state}, indent=2)
         (temporary / _STATE_FILE).write_text(text + "\n", encoding="utf-8")
         for file in temporary.iterdir():
-            _sync(file)
-        _sync(temporary)
+            sync(file)
+        sync(temporary)
         _remove(final)
         temporary.replace(final)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)  # a full disk needs the room
         raise
-    _sync(folder)
+    sync(folder)
     return final
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The complete checkpoint with the highest step; a torn one is passed over with a warning."""
+    """The complete checkpoint with the highest step; a torn one is passed over with a warning.
+
+    One that cannot be read now (OSError) stops the search: going on from an older one would
+    replace it.
+    """
     for _, path in reversed(_folders(folder)):
         try:
             return read_checkpoint(path)
@@ -192,18 +214,21 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read and check state.json and the sizes it names; ConfigError when incomplete."""
+    """Read and check state.json and the files it names; ConfigError when incomplete."""
     state_file = path / _STATE_FILE
     try:
         state = json.loads(state_file.read_text(encoding="utf-8"))
         step, sizes = int(state["step"]), dict(state["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{state_file}: expected a checkpoint's state, found: {error}") from error
     for name, size_bytes in sizes.items():
         file = path / name
         found = file.stat().st_size if file.is_file() else None
         if found != size_bytes:
             raise ConfigError(f"{file}: expected {size_bytes} bytes, found {found}")
+    for file in (path / _MODEL_FILE, path / _OPTIMIZER_FILE):
+        with reading_tensors(file), safe_open(file, "pt"):
+            pass  # its header fits its size
     return Checkpoint(path, step, state)
 
 
@@ -220,8 +245,21 @@ def save_trainer_state(folder: Path, state: Mapping[str, Any], moments: Tensors)
 
     folder.mkdir(parents=True, exist_ok=True)
     save_file(moments, folder / _OPTIMIZER_FILE)
-    text = json.dumps(dict(state), indent=2, sort_keys=True)
-    (folder / _STATE_FILE).write_text(text + "\n", encoding="utf-8")
+    sync(folder / _OPTIMIZER_FILE)
+    write_json(folder / _STATE_FILE, state, sort_keys=True)
+
+
+def read_trainer_state(run: Path) -> dict[str, Any]:
+    """The facts that `save_trainer_state` left in a finished run; ConfigError when damaged."""
+    file = run / "trainer_state" / _STATE_FILE
+    expected = (
+        f"the state of a finished run (restore it, or delete {run / 'summary.json'} to train again)"
+    )
+    state = read_json(file, expected)
+    missing = {"identity", "tokenizer_digest", "optimizer", "tokens_per_source"} - state.keys()
+    if missing:
+        raise ConfigError(f"{file}: expected {expected}, found none of {sorted(missing)}")
+    return state
 
 
 def named_weights(model: nn.Module) -> Tensors:
@@ -233,7 +271,8 @@ def load_weights(model: nn.Module, file: Path) -> None:
     """Copy the weights of a file into a model of the same shape."""
     from safetensors.torch import load_file
 
-    tensors = load_file(file)
+    with reading_tensors(file):
+        tensors = load_file(file)
     parameters = dict(model.named_parameters())
     if tensors.keys() != parameters.keys():
         odd = sorted(tensors.keys() ^ parameters.keys())[:5]
@@ -264,9 +303,8 @@ def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, file: Pat
     """
     from safetensors.torch import load_file
 
-    if not file.is_file():
-        raise ConfigError(f"{file}: expected the optimizer state to start from, found none")
-    tensors = load_file(file)
+    with reading_tensors(file):
+        tensors = load_file(file)
     by_parameter: dict[str, Tensors] = {}
     for key, tensor in tensors.items():
         kind, _, name = key.partition("/")
@@ -286,6 +324,15 @@ def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, file: Pat
             for kind, tensor in state.items()
         }
     return tensors
+
+
+@contextlib.contextmanager
+def reading_tensors(file: Path) -> Iterator[None]:
+    """ConfigError when the file that is read inside is absent or no safetensors file."""
+    try:
+        yield
+    except (FileNotFoundError, SafetensorError) as error:
+        raise ConfigError(f"{file}: expected a whole safetensors file, found: {error}") from error
 
 
 def random_state() -> Tensors:
@@ -338,11 +385,3 @@ def _remove_leftovers(folder: Path) -> None:
 def _remove(path: Path) -> None:
     if path.exists():
         shutil.rmtree(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -117,9 +117,12 @@ def content_digest(path: Path) -> str:
 
 
 def file_digest(file: Path) -> str:
-    """sha-256 (hex) of a file's bytes."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """sha-256 (hex) of a file's bytes; ConfigError when it cannot be read."""
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{file}: expected a file that can be read, found: {error}") from error
 
 
 @dataclass(frozen=True)

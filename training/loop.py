@@ -26,6 +26,7 @@ from training.checkpoint import (
     Retention,
     newest_checkpoint,
     restore,
+    saving,
     take_snapshot,
 )
 from training.config import ConfigError
@@ -45,6 +46,12 @@ log = logging.getLogger(__name__)
 _FINAL_LOSS_STEPS = 20
 #: Steps in a row that are not finite before the run is given up: the weights themselves are bad.
 _MOST_LOST_STEPS = 25
+#: Set by torchrun, accelerate launch and Dagster Pipes for the processes that they start.
+_LAUNCHERS_VARIABLES = (
+    "TORCHELASTIC_RUN_ID",
+    "ACCELERATE_MIXED_PRECISION",
+    "DAGSTER_PIPES_CONTEXT",
+)
 
 
 class Interrupted(Exception):
@@ -103,16 +110,22 @@ class LoopSettings:
 
 
 class Stop:
-    """Asked to stop? SIGTERM or SIGINT came, or the process that started us is gone."""
+    """Asked to stop? SIGTERM, SIGINT or SIGHUP came, or the process that started us is gone.
+
+    Under nohup (SIGHUP is ignored) the end of the shell that started us is no reason; that of a
+    launcher or an orchestrator is.
+    """
 
     def __init__(self) -> None:
-        self._parent = os.getppid()
+        outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._parent = None if outlives and not _is_launched() else os.getppid()
         self._signal: int | None = None
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Stop:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._previous[number] = signal.signal(number, self._receive)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -126,7 +139,7 @@ class Stop:
         """Why to stop after `finished_steps`, or None."""
         if self._signal is not None:
             return signal.Signals(self._signal).name
-        if os.getppid() != self._parent:
+        if self._parent is not None and os.getppid() != self._parent:
             return "the parent process is gone"
         return None
 
@@ -172,7 +185,8 @@ def run_loop(
         if accelerator.is_main_process:
             (writer.write_now if now else writer.submit)(snapshot)
 
-    reporter.start(batches.steps, state.finished_steps)
+    with saving(settings.out):
+        reporter.start(batches.steps, state.finished_steps)
     try:
         while state.finished_steps < batches.steps:
             step = state.finished_steps
@@ -323,6 +337,11 @@ def _agreed_reason(reason: str | None, accelerator: Accelerator) -> str | None:
     flag = torch.tensor(float(reason is not None), device=accelerator.device)
     asked = float(accelerator.reduce(flag, "sum")) > 0
     return (reason or "another process was asked to stop") if asked else None
+
+
+def _is_launched() -> bool:
+    """Whether torchrun, accelerate or an orchestrator started this process."""
+    return not os.environ.keys().isdisjoint(_LAUNCHERS_VARIABLES)
 
 
 def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from training.config import ConfigError, ModelConfig
@@ -72,9 +73,12 @@ def load_model(folder: Path) -> LlamaForCausalLM:
 
     if not (folder / "config.json").is_file():
         raise ConfigError(f"{folder}: expected a model folder with config.json, found none")
-    model = LlamaForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
-    )
+    try:
+        model = LlamaForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ConfigError(f"{folder}: expected a whole Llama model, found: {error}") from error
     model.train()
     return model
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def plot_run(metrics_file: Path, image: Path, title: str) -> bool:
-    """Draw metrics.jsonl as a PNG; False (and a warning) where matplotlib is not installed."""
+    """Draw metrics.jsonl as a PNG; False (and a warning) without matplotlib or room for it."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -56,7 +56,11 @@ def plot_run(metrics_file: Path, image: Path, title: str) -> bool:
     norms = schedule.twinx()
     norms.plot(steps, _values(lines, "grad_norm"), color="tab:gray", linewidth=0.6)
     norms.set_ylabel("gradient norm", color="tab:gray")
-    figure.savefig(image, dpi=100)
+    try:
+        figure.savefig(image, dpi=100)
+    except OSError as error:
+        log.warning("%s: not drawn (%s)", image, error)
+        return False
     return True
 
 

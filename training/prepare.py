@@ -7,7 +7,6 @@ Paper: section 3.2 (annealing branches from a stable checkpoint); section 4.3 (S
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from training import checkpoint as checkpoints
 from training.config import ConfigError, PretrainConfig, SftConfig, identity
 from training.data import Batches, PackedBatches, Source
 from training.documents import content_digest, file_digest
+from training.folder import read_json
 from training.model import check_same_architecture, load_model, new_model
 from training.optimizer import new_optimizer
 from training.schedule import Schedule, exponential_decay, warmup_cosine, warmup_stable
@@ -157,7 +156,7 @@ def prepare_sft(config: SftConfig) -> Prepared:
     """Resolve `sft`; ConfigError names what does not fit together."""
     origin = open_origin(config.init_from)
     folder = origin.model_folder
-    model_config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    model_config = read_json(folder / "config.json", "the config of a model")
     longest = int(model_config["max_position_embeddings"])
     if config.max_length > longest:
         raise ConfigError(
@@ -220,9 +219,7 @@ def prepare_sft(config: SftConfig) -> Prepared:
 def open_origin(path: Path) -> Origin:
     """Resolve `init_from`: a finished run's folder, or one of its checkpoints/step-* folders."""
     if (path / "summary.json").is_file():
-        _read_whole(path / "model" / "config.json")
-        _read_whole(path / "model" / "model.safetensors")
-        state = _read_whole(path / "trainer_state" / "state.json")
+        state = checkpoints.read_trainer_state(path)
         optimizer = path / "trainer_state" / "optimizer.safetensors"
         return Origin(path / "model", optimizer, state, tokens_read(state, state))
     if (path / "state.json").is_file() and (path / "model.safetensors").is_file():
@@ -235,20 +232,6 @@ def open_origin(path: Path) -> Origin:
         f"init_from: expected a finished run (summary.json, model/, trainer_state/) "
         f"or a checkpoint folder (step-XXXXXX), found neither at {path}{hint}"
     )
-
-
-def _read_whole(file: Path) -> Any:
-    """JSON contents, of tensors only the header; ConfigError when a run's file is gone or torn."""
-    try:
-        if file.suffix == ".json":
-            return json.loads(file.read_text(encoding="utf-8"))
-        with safe_open(file, "pt") as tensors:  # checks the size of the file too
-            return tensors.metadata()
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ConfigError(
-            f"init_from: expected a whole run, found {file}: {error}; "
-            "start from another, or make this one again in a new folder"
-        ) from error
 
 
 def tokens_read(state: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, tuple[str, int]]:

@@ -199,7 +199,10 @@ def peak_memory_bytes() -> int:
 
 
 class MetricsLog:
-    """metrics.jsonl, continued after `finished_steps` (later lines of a lost attempt go)."""
+    """metrics.jsonl, continued after `finished_steps` (later lines of a lost attempt go).
+
+    Lines for which the disk has no room wait in memory: a full disk does not stop the training.
+    """
 
     def __init__(self, file: Path, finished_steps: int) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -207,22 +210,33 @@ class MetricsLog:
         temporary = file.with_suffix(".tmp")
         temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         temporary.replace(file)
-        self._stream = file.open("a", encoding="utf-8")
+        self._file, self._waiting, self._warned = file, b"", False
+        self._stream = file.open("ab", buffering=0)
 
     def write(self, line: Mapping[str, Any]) -> None:
-        self._stream.write(json.dumps(line) + "\n")
-        self._stream.flush()
+        self._waiting += json.dumps(line).encode() + b"\n"
+        try:
+            while self._waiting:  # what did not fit goes on where it stopped
+                self._waiting = self._waiting[self._stream.write(self._waiting) :]
+        except OSError as error:
+            if not self._warned:
+                log.error("%s: lines wait for room (%s)", self._file, error)
+            self._warned = True
 
     def close(self) -> None:
         self._stream.close()
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; a last line that a kill cut short is left out."""
+    """The lines of metrics.jsonl; those that a kill or a crash left torn are left out."""
     if not file.is_file():
         return []
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    found = []
+    for line in file.read_bytes().splitlines(keepends=True):
+        with contextlib.suppress(ValueError):
+            if line.endswith(b"\n"):
+                found.append(json.loads(line))
+    return found
 
 
 class Progress:

@@ -10,8 +10,8 @@ Paper: section 3.2 (WSD: pretrain, then anneal from a stable checkpoint); sectio
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -24,9 +24,10 @@ from training import checkpoint as checkpoints
 from training import mfu
 from training.bits_per_byte import bits_per_byte, document_bits
 from training.checkpoint import Retention
-from training.config import PretrainConfig, SftConfig, digest
+from training.config import ConfigError, PretrainConfig, SftConfig, digest
 from training.documents import sample_documents
-from training.export import describe_model, export_model
+from training.export import describe_model, export_model, read_tokenizer_files
+from training.folder import claimed, read_json, write_json
 from training.loop import Interrupted, LoopSettings, LoopState, Stop, check_identity, run_loop
 from training.model import TokenLoss, count_parameters, use_all_cores
 from training.parallel import choose_parallel, shard
@@ -35,7 +36,6 @@ from training.precision import Precision, choose_precision
 from training.prepare import Prepared, RunConfig, prepare_pretrain, prepare_sft
 from training.report import Channel, NoChannel, Reporter, SilentReporter, Timings
 from training.speed import choose_speed, evaluating, make_network
-from training.tokenizer import load_tokenizer, special_ids
 from training.tracking import open_curves
 
 if TYPE_CHECKING:
@@ -63,16 +63,29 @@ def finetune(config: SftConfig, *, channel: Channel | None = None) -> Summary:
 
 
 def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -> Summary:
+    with Stop() as stop, contextlib.ExitStack() as until_end:
+        return _run_in(config, prepare, channel, stop, until_end)
+
+
+def _run_in(
+    config: RunConfig,
+    prepare: Callable[[], Prepared],
+    channel: Channel,
+    stop: Stop,
+    until_end: contextlib.ExitStack,
+) -> Summary:
     timings = Timings()
     threads = use_all_cores()
     if not sys.stderr.isatty():
         _quiet_transformers()
-    with Stop() as stop, timings.phase("total"):
+    with timings.phase("total"):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         precision = choose_precision(config.precision, device)
         accelerator = _accelerator(precision)
         with timings.phase("prepare"):
             prepared = prepare()
+            if accelerator.is_main_process:  # the one that writes
+                until_end.enter_context(claimed(config.out))
             retention = Retention(config.keep_last_checkpoints, config.keep_every_steps)
             finished = _finished_summary(config.out, prepared)
             if finished is not None:
@@ -80,6 +93,11 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
                 if accelerator.is_main_process:  # a kill may have come before the last clean-up
                     retention.finish(config.out / "checkpoints")
                 return finished
+            if accelerator.is_main_process and not os.access(config.out, os.W_OK):
+                raise ConfigError(
+                    f"out: expected a folder to write in, found {config.out} read-only"
+                )
+            tokenizer = read_tokenizer_files(prepared.tokenizer)
             model = prepared.make_model().to(accelerator.device)
             speed = choose_speed(config, model, accelerator.device, precision)
             network = make_network(model, speed)
@@ -93,7 +111,8 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
             if parallel == "fsdp":
                 shard(network, precision, world, accelerator.device)
             optimizer = prepared.make_optimizer(model)
-        facts = _facts_before(config, prepared, network, timings)
+        heldout = _heldout(config, prepared, network)
+        facts = _facts_before(config, prepared, heldout, timings)
         settings = LoopSettings(
             name=prepared.name,
             out=config.out,
@@ -105,9 +124,9 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
             checkpoint_every_steps=config.checkpoint_every_steps,
             retention=retention,
             identity=prepared.identity,
-            heldout=lambda: _heldout_bits(config, prepared, network),
+            heldout=heldout,
             heldout_every_steps=config.heldout_every_steps,
-            describe=lambda folder: _describe(prepared, model, folder),
+            describe=lambda folder: describe_model(model, tokenizer, folder),
         )
         reporting = _reporting(config, prepared, model, accelerator, channel)
         with reporting as reporter, timings.phase("train"):
@@ -122,13 +141,17 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
                 first_state=facts,
             )
         with timings.phase("heldout"):
-            after = _heldout_bits(config, prepared, network)
+            after = heldout()
         summary = _summary(prepared, model, state, facts, after)
         with timings.phase("export"):
             weights = checkpoints.named_weights(model)  # gathered when they are sharded
             moments = checkpoints.optimizer_tensors(model, optimizer)
             if accelerator.is_main_process:
-                _export(config.out, prepared, model, weights, moments, state, facts, after)
+                with checkpoints.saving(config.out):
+                    export_model(weights, model, tokenizer, config.out / "model")
+                    trainer_state = _trainer_state(prepared, state, facts, after)
+                    folder = config.out / "trainer_state"
+                    checkpoints.save_trainer_state(folder, trainer_state, moments)
     if accelerator.is_main_process:
         timings.facts.update(
             device=str(accelerator.device),
@@ -140,8 +163,9 @@ def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -
             parallel=parallel,
             speed=speed.describe(),
         )
-        timings.write(config.out / "logs" / "timing.json")
-        _write_json(config.out / "summary.json", summary)
+        with checkpoints.saving(config.out):
+            timings.write(config.out / "logs" / "timing.json")
+            write_json(config.out / "summary.json", summary)
         retention.finish(config.out / "checkpoints")
     accelerator.wait_for_everyone()
     return summary
@@ -187,11 +211,6 @@ def _flat_params(prepared: Prepared) -> dict[str, Any]:
     return {key: value for key, value in found.items() if not isinstance(value, dict | list)}
 
 
-def _describe(prepared: Prepared, model: LlamaForCausalLM, folder: Path) -> None:
-    special = special_ids(load_tokenizer(prepared.tokenizer), prepared.tokenizer)
-    describe_model(model, prepared.tokenizer, special, folder)
-
-
 def _accelerator(precision: Precision) -> Accelerator:
     from accelerate import Accelerator
 
@@ -211,16 +230,15 @@ def _quiet_transformers() -> None:
 def _finished_summary(out: Path, prepared: Prepared) -> Summary | None:
     if not (out / "summary.json").is_file():
         return None
-    state = json.loads((out / "trainer_state" / "state.json").read_text(encoding="utf-8"))
+    state = checkpoints.read_trainer_state(out)
     check_identity(state["identity"], prepared.identity, out)
-    summary: Summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    return summary
+    return read_json(out / "summary.json", "the summary of a run (delete it to train again)")
 
 
 def _facts_before(
     config: RunConfig,
     prepared: Prepared,
-    network: TokenLoss,
+    heldout: Callable[[], float | None],
     timings: Timings,
 ) -> dict[str, Any]:
     """Facts of the start that a restart must not measure again; kept in each checkpoint."""
@@ -240,7 +258,7 @@ def _facts_before(
             facts["bits_per_byte_before"] = known["bits_per_byte_after"]
         else:
             with timings.phase("heldout"):
-                facts["bits_per_byte_before"] = _heldout_bits(config, prepared, network)
+                facts["bits_per_byte_before"] = heldout()
     return facts
 
 
@@ -257,17 +275,24 @@ def _heldout_key(config: RunConfig, prepared: Prepared) -> str | None:
     return digest(parts)
 
 
-def _heldout_bits(config: RunConfig, prepared: Prepared, network: TokenLoss) -> float | None:
+def _heldout(
+    config: RunConfig, prepared: Prepared, network: TokenLoss
+) -> Callable[[], float | None]:
+    """Measures bits per byte of the held-out text, which is read once: files may change or go."""
     if config.heldout is None:
-        return None
+        return lambda: None
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast.from_pretrained(prepared.tokenizer, local_files_only=True)
     documents = sample_documents(config.heldout, config.heldout_max_bytes)
     texts = [document.content for document in documents]
-    with evaluating(network) as model:
-        costs = document_bits(model, tokenizer, texts, prepared.context_length)
-    return round(bits_per_byte(costs), 6)
+
+    def measure() -> float:
+        with evaluating(network) as model:
+            costs = document_bits(model, tokenizer, texts, prepared.context_length)
+        return round(bits_per_byte(costs), 6)
+
+    return measure
 
 
 def _summary(
@@ -291,19 +316,11 @@ def _summary(
     }
 
 
-def _export(
-    out: Path,
-    prepared: Prepared,
-    model: LlamaForCausalLM,
-    weights: checkpoints.Tensors,
-    moments: checkpoints.Tensors,
-    state: LoopState,
-    facts: Mapping[str, Any],
-    after: float | None,
-) -> None:
-    special = special_ids(load_tokenizer(prepared.tokenizer), prepared.tokenizer)
-    export_model(weights, model, prepared.tokenizer, special, out / "model")
-    trainer_state = {
+def _trainer_state(
+    prepared: Prepared, state: LoopState, facts: Mapping[str, Any], after: float | None
+) -> dict[str, Any]:
+    """What the next run wants to know of this one."""
+    return {
         "step": state.finished_steps,
         "tokens": state.tokens,
         "tokens_per_source": state.tokens_per_source,
@@ -314,10 +331,3 @@ def _export(
         "heldout_key": facts["heldout_key"],
         "bits_per_byte_after": after,
     }
-    checkpoints.save_trainer_state(out / "trainer_state", trainer_state, moments)
-
-
-def _write_json(file: Path, payload: Mapping[str, Any]) -> None:
-    temporary = file.with_name(f".tmp-{file.name}")
-    temporary.write_text(json.dumps(payload, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(file)

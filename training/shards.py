@@ -1,7 +1,8 @@
 """Token shards: a corpus as one memory-mapped array of token ids.
 
 Documents in the order of their doc_id, `<|endoftext|>` after each, so that the same documents give
-the same bytes whatever files they came in. index.json is written last and proves completeness.
+the same bytes whatever files they came in. index.json is written last and proves completeness;
+shards that are there already stay until the new ones are whole, and for runs that have them open.
 Layout: tokens.bin (little-endian uint16 or uint32), documents.npy (int64 end offsets), index.json.
 Paper: section 3.2 (the data side of pretraining).
 """
@@ -23,6 +24,8 @@ from training.documents import Row, iter_rows
 from training.tokenizer import load_tokenizer, special_ids, tokenizer_digest
 
 _BATCH_DOCUMENTS = 256
+_TOKENS_FILE = "tokens.bin"
+_ENDS_FILE = "documents.npy"
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,15 @@ def write_shards(config: ShardsConfig) -> ShardIndex:
     vocab_size = tokenizer.get_vocab_size()
     dtype = np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
     config.out.mkdir(parents=True, exist_ok=True)
-    index_file = config.out / "index.json"
-    index_file.unlink(missing_ok=True)
+    index_file, tokens_file, ends_file = (
+        config.out / name for name in ("index.json", _TOKENS_FILE, _ENDS_FILE)
+    )
+    new_tokens, new_ends = (config.out / f".tmp-{file.name}" for file in (tokens_file, ends_file))
 
     ends: list[int] = []
     total_tokens = total_bytes = 0
     content_hash = hashlib.sha256()
-    with (config.out / "tokens.bin").open("wb") as stream:
+    with new_tokens.open("wb") as stream:
         for rows in _batches(iter_rows(config.documents, ["doc_id", "content"])):
             texts = [content for _, content in rows]
             for text, encoding in zip(
@@ -74,7 +79,7 @@ def write_shards(config: ShardsConfig) -> ShardIndex:
                 total_bytes += len(text.encode("utf-8"))
                 total_tokens += len(encoding.ids) + 1
                 ends.append(total_tokens)
-    np.save(config.out / "documents.npy", np.array(ends, dtype=np.int64), allow_pickle=False)
+    np.save(new_ends, np.array(ends, dtype=np.int64), allow_pickle=False)
     index = ShardIndex(
         tokens=total_tokens,
         documents=len(ends),
@@ -85,6 +90,9 @@ def write_shards(config: ShardsConfig) -> ShardIndex:
         tokenizer_digest=tokenizer_digest(config.tokenizer),
         digest=content_hash.hexdigest(),
     )
+    index_file.unlink(missing_ok=True)
+    new_tokens.replace(tokens_file)
+    new_ends.replace(ends_file)
     index_file.write_text(json.dumps(asdict(index), indent=2) + "\n", encoding="utf-8")
     return index
 
@@ -100,10 +108,10 @@ def open_shards(path: Path) -> Shards:
     try:
         index = ShardIndex(**json.loads(index_file.read_text(encoding="utf-8")))
         dtype = np.dtype(index.dtype)
+        expected_bytes = index.tokens * dtype.itemsize
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{index_file}: expected a shards index, found: {error}") from error
-    expected_bytes = index.tokens * dtype.itemsize
-    tokens_file = path / "tokens.bin"
+    tokens_file, ends_file = path / _TOKENS_FILE, path / _ENDS_FILE
     found_bytes = tokens_file.stat().st_size if tokens_file.is_file() else 0
     if found_bytes != expected_bytes:
         raise ConfigError(
@@ -114,11 +122,11 @@ def open_shards(path: Path) -> Shards:
         raise ConfigError(f"{path}: expected at least one document with text, found none")
     tokens = np.memmap(tokens_file, dtype=dtype, mode="r", shape=(index.tokens,))
     try:
-        ends = np.load(path / "documents.npy", allow_pickle=False)
+        ends = np.load(ends_file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ConfigError(
-            f"{path / 'documents.npy'}: expected the ends of {index.documents} documents, "
-            f"found: {error}; the shards are torn, write them again"
+            f"{ends_file}: expected the ends of {index.documents} documents, found: {error}; "
+            "the shards are torn, write them again"
         ) from error
     return Shards(path, index, tokens, ends)
 

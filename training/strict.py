@@ -129,6 +129,10 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         seen: set[object] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"expected a name as key, found {key!r}", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} is given twice", key_node.start_mark
@@ -144,6 +148,8 @@ def _read_tree(file: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{file}: config file not found; give an existing --config FILE"
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: expected a text file with the config, found: {error}") from None
     try:
         tree = yaml.load(text, Loader=_UniqueKeyLoader)
     except yaml.YAMLError as error:
@@ -161,7 +167,10 @@ def _apply_override(tree: dict[str, Any], override: str, origin: dict[str, str])
     here: Any = tree
     for part in parts[:-1]:
         here = _descend(here, part, override)
-    value = yaml.safe_load(text) if text.strip() else ""
+    try:
+        value = yaml.safe_load(text) if text.strip() else ""
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: expected a YAML value, found: {error}") from None
     if isinstance(here, list):
         here[_list_index(here, parts[-1], override)] = value
     else:

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 _SEND_SECONDS = 10.0
 _MOST_METRICS = 900  # of a batch; the server takes 1000
+#: mlflow's own patience (7 tries with growing pauses, 2 minutes each) would stop the training for
+#: minutes, with several devices until their collectives time out.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 _KEYS = (
     "loss",
     "bits_per_byte_estimate",
@@ -42,7 +45,9 @@ class Curves:
         from mlflow.entities import Metric
         from mlflow.exceptions import MlflowException
 
-        self._metric, self._failure = Metric, MlflowException
+        for variable, value in _PATIENCE.items():
+            os.environ.setdefault(variable, value)
+        self._metric, self._failure = Metric, (MlflowException, OSError)
         self._waiting: list[Any] = []
         self._sent = time.monotonic()
         self._run_id: str | None = None
@@ -62,7 +67,7 @@ class Curves:
             id_file.write_text(f"{self._run_id}\n", encoding="utf-8")
             for key, value in params.items():
                 self._client.log_param(self._run_id, key, value)
-        except MlflowException as error:
+        except self._failure as error:
             self._give_up(error)
 
     def step(self, line: Mapping[str, Any]) -> None:

@@ -81,7 +81,9 @@ def test_the_last_ones_and_every_nth_are_kept(tmp_path: Path) -> None:
     assert not tmp_path.exists()
 
 
-@pytest.mark.parametrize("damage", ["truncate", "drop_state", "garble_state", "drop_weights"])
+@pytest.mark.parametrize(
+    "damage", ["truncate", "drop_state", "garble_state", "drop_weights", "zeros"]
+)
 def test_a_torn_checkpoint_falls_back_to_the_one_before(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -91,6 +93,9 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(
     if damage == "truncate":
         file = newest / "optimizer.safetensors"
         file.write_bytes(file.read_bytes()[:-1])
+    elif damage == "zeros":  # of the right size
+        file = newest / "model.safetensors"
+        file.write_bytes(bytes(file.stat().st_size))
     elif damage == "garble_state":
         (newest / "state.json").write_text("{")
     else:
@@ -122,7 +127,7 @@ def test_a_full_disk_costs_one_checkpoint_and_leaves_the_previous_one(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "_sync", full)
+        patch.setattr(checkpoint, "sync", full)
         writer.submit(training.snapshot(2))
         writer.wait()
         with pytest.raises(OSError, match="No space"):  # somebody waits for this one
@@ -131,6 +136,33 @@ def test_a_full_disk_costs_one_checkpoint_and_leaves_the_previous_one(
     assert _names(tmp_path) == ["step-000001"]  # whole, and nothing half beside it
     writer.write_now(training.snapshot(3))
     assert _names(tmp_path) == ["step-000003"]
+
+
+def test_what_killed_writers_left_makes_room_before_the_next_one_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".tmp-step-000009").mkdir()
+    seen: list[str] = []
+    write_checkpoint(tmp_path, _Training(1).snapshot(4), lambda _: seen.extend(_names(tmp_path)))
+    assert seen == [".tmp-step-000004"]
+
+
+def test_one_that_cannot_be_read_now_is_not_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = _Training(1)
+    for step in (1, 2):
+        write_checkpoint(tmp_path, training.snapshot(step))
+    read = Path.read_text
+
+    def failing(self: Path, **options: Any) -> str:
+        if self.parent.name == "step-000002":
+            raise OSError(errno.EIO, "Input/output error", str(self))
+        return read(self, **options)
+
+    monkeypatch.setattr(Path, "read_text", failing)
+    with pytest.raises(OSError, match=r"step-000002/state\.json"):
+        newest_checkpoint(tmp_path)
 
 
 def test_an_error_that_is_not_the_disk_is_raised(tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
 """MLflow from an unorchestrated training: one run, continued, and never in the way."""
 
+import importlib
 import logging
+import os
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +64,31 @@ def test_a_failing_server_costs_the_curves_only(
         curves.step({"step": 2, "loss": 1.0})
         curves.close("FINISHED")
     assert caplog.text.count("connection refused") == 1
+
+
+def test_a_server_that_is_not_there_is_not_waited_for(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for variable in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
+        monkeypatch.setenv(variable, "0")  # to be undone
+        monkeypatch.delenv(variable)
+    with socket.socket() as free:  # bound but not listening: refused
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free.getsockname()[1]}")
+        server_uri = os.environ["MLFLOW_TRACKING_URI"]
+        importlib.import_module("mlflow").set_tracking_uri(server_uri)
+        begin = time.monotonic()
+        Curves("run", tmp_path / "logs", {}).step({"step": 1, "loss": 1.0})
+    assert time.monotonic() - begin < 15
+    assert "MLflow does not answer" in caplog.text
+
+
+def test_a_store_that_cannot_be_written_costs_the_curves_only(
+    server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "logs").write_text("a file, not a folder")
+    Curves("run", tmp_path / "logs", {}).close("FINISHED")
+    assert "MLflow does not answer" in caplog.text
 
 
 def test_nothing_is_sent_without_a_server_or_under_an_orchestrator(

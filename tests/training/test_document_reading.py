@@ -52,6 +52,9 @@ def test_bad_data_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected text in content, found int64"):
         list(iter_rows(written("3.parquet", doc_id=ids, content=numbers), ["doc_id", "content"]))
     twice = pa.array(["a", "a"])
+    (tmp_path / "5.parquet").write_text("no parquet")
+    with pytest.raises(ConfigError, match=r"5\.parquet: expected a readable parquet file"):
+        sample_documents(tmp_path / "5.parquet", 100)
     with pytest.raises(ConfigError, match="'a' twice"):
         list(iter_rows(written("4.parquet", doc_id=twice, content=ids), ["doc_id", "content"]))
     not_utf8 = pa.Array.from_buffers(

@@ -10,9 +10,8 @@ import torch
 
 from training.checkpoint import named_weights
 from training.config import ModelConfig
-from training.export import export_model
+from training.export import export_model, read_tokenizer_files
 from training.model import new_model
-from training.tokenizer import load_tokenizer, special_ids
 
 TIED = ModelConfig(
     hidden_size=32,
@@ -30,14 +29,15 @@ UNTIED = replace(TIED, tie_word_embeddings=False, head_dim=12, rope_theta=5e5)
 def test_loaded_logits_equal_those_in_memory(world: Any, tmp_path: Path, config: Any) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    special = special_ids(load_tokenizer(world.tokenizer), world.tokenizer)
+    files = read_tokenizer_files(world.tokenizer)
+    special = files.special
     torch.manual_seed(3)
     model = new_model(
         config, vocab_size=512, context_length=64, end_of_text=special.end_of_text, pad=special.pad
     ).eval()
     folder = tmp_path / "model"
-    export_model(named_weights(model), model, world.tokenizer, special, folder)
-    export_model(named_weights(model), model, world.tokenizer, special, folder)  # replaces it
+    export_model(named_weights(model), model, files, folder)
+    export_model(named_weights(model), model, files, folder)  # replaces it
 
     loaded = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

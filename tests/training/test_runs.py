@@ -1,5 +1,6 @@
 """Whole runs: bitwise resume, branching, export, refusals, planted trouble."""
 
+import errno
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from training import loop, prepare
+from training import export, loop, prepare, report, runs
 from training.__main__ import main
 from training.config import ConfigError, PretrainConfig, SourceConfig
 from training.data import PackedBatches, Rows
@@ -128,10 +129,10 @@ _KILLED = """
     def plan(self, step, plan=PackedBatches.plan):
         return die() if step == {at_step} else plan(self, step)
 
-    def sync(path, sync=checkpoint._sync):
+    def sync(path, sync=checkpoint.sync):
         die() if "tmp-step-{in_write:06d}" in str(path) else sync(path)
 
-    PackedBatches.plan, checkpoint._sync = plan, sync
+    PackedBatches.plan, checkpoint.sync = plan, sync
     main(["pretrain", "--config", {file!r}])
 """
 
@@ -260,6 +261,83 @@ def test_a_lost_parent_stops_the_run(
     assert (tmp_path / "run/checkpoints").is_dir()
 
 
+def test_under_nohup_the_end_of_the_shell_is_no_reason_to_stop(
+    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        for run, stopped in (("shell", False), ("launcher", True)):
+            parents = iter([os.getppid()] * 3)
+            monkeypatch.setattr(loop.os, "getppid", lambda parents=parents: next(parents, 1))
+            if stopped:
+                monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+                with pytest.raises(loop.Interrupted, match="parent"):
+                    pretrain(world.pretrain(tmp_path / run))
+            else:
+                assert pretrain(world.pretrain(tmp_path / run))["steps"] == 12
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+
+
+def test_files_that_go_or_change_during_a_run_do_not_matter(
+    world: Any, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("tok", "heldout"):
+        shutil.copytree(world.tokenizer.parent / name, tmp_path / name)
+    plan = PackedBatches.plan
+
+    def vanish(self: PackedBatches, step: int) -> Any:
+        if step == 1:
+            (tmp_path / "tok/tokenizer.json").write_text("{}")
+            shutil.rmtree(tmp_path / "heldout")
+        return plan(self, step)
+
+    monkeypatch.setattr(PackedBatches, "plan", vanish)
+    run = tmp_path / "run"
+    pretrain(world.pretrain(run, tokenizer=tmp_path / "tok", heldout=tmp_path / "heldout"))
+    _same_runs(run, finished_run)
+    tokenizer = (run / "model/tokenizer.json").read_bytes()
+    assert tokenizer == (world.tokenizer / "tokenizer.json").read_bytes()
+
+
+def test_a_full_disk_at_the_end_exits_1_and_says_what_to_do(
+    world: Any, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    config = world.pretrain(tmp_path / "run", heldout=world.heldout)
+    monkeypatch.setattr("training.__main__.load_config", lambda *_: config)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "sync", full)
+        assert main(["pretrain", "--config", "unused"]) == 1
+    assert "No space left on device" in caplog.text and "make room" in caplog.text
+    caplog.clear()
+    with monkeypatch.context() as patch:  # nor any room for the log of the next attempt
+        patch.setattr(report, "MetricsLog", full)
+        assert main(["pretrain", "--config", "unused"]) == 1
+    assert "make room" in caplog.text
+    assert not (tmp_path / "run/summary.json").exists()
+    assert main(["pretrain", "--config", "unused"]) == 0
+    _same_runs(tmp_path / "run", finished_run)
+
+
+def test_asked_to_stop_while_the_last_file_is_written(
+    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = runs.write_json
+
+    def terminated(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        write(*arguments)
+
+    monkeypatch.setattr(runs, "write_json", terminated)
+    assert pretrain(world.pretrain(tmp_path / "run"))["steps"] == 12
+    assert (tmp_path / "run/summary.json").is_file()
+
+
 def test_another_config_in_the_same_folder_is_refused(
     world: Any, finished_run: Path, tmp_path: Path, stop_after: Any
 ) -> None:
@@ -382,24 +460,6 @@ def test_wrong_inputs_are_refused(world: Any, finished_run: Path, tmp_path: Path
         pretrain(world.pretrain(tmp_path / "e", init_from=finished_run, optimizer="muon"))
     with pytest.raises(ConfigError, match="found neither"):
         pretrain(world.pretrain(tmp_path / "d", init_from=tmp_path / "nowhere"))
-
-
-@pytest.mark.parametrize(
-    "name", ["model/config.json", "model/model.safetensors", "trainer_state/state.json"]
-)
-def test_a_run_with_a_file_gone_or_torn_cannot_be_branched_from(
-    world: Any, finished_run: Path, tmp_path: Path, name: str
-) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(finished_run, run)
-    whole = (run / name).read_bytes()
-    for torn in (b"", whole[:-3], None):
-        (run / name).unlink()
-        if torn is not None:
-            (run / name).write_bytes(torn)
-        with pytest.raises(ConfigError, match=rf"init_from: expected a whole run, .*{name}"):
-            pretrain(world.pretrain(tmp_path / "branch", init_from=run, tokenizer=None))
-        (run / name).write_bytes(whole)
 
 
 def test_planted_trouble_is_skipped_logged_and_counted(

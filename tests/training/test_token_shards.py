@@ -73,6 +73,32 @@ def test_torn_shards_are_refused(world: Any, tmp_path: Path) -> None:
     (out / "index.json").unlink()
     with pytest.raises(ConfigError, match=r"index\.json"):
         open_shards(out)
+    _write(world, tmp_path, 1)
+    ends = (out / "documents.npy").read_bytes()
+    (out / "documents.npy").write_bytes(ends[:70])
+    with pytest.raises(ConfigError, match=r"documents\.npy: .*write them again"):
+        open_shards(out)
+    (out / "index.json").write_text(json.dumps({**index, "dtype": "octets"}))
+    with pytest.raises(ConfigError, match=r"index\.json: expected a shards index"):
+        open_shards(out)
+
+
+def test_writing_again_spares_what_is_there_and_who_reads_it(world: Any, tmp_path: Path) -> None:
+    out = _write(world, tmp_path, 1)
+    before = open_shards(out)
+    tokens = before.tokens.tolist()
+    config = ShardsConfig(tokenizer=world.tokenizer, documents=tmp_path / "nowhere", out=out)
+    with pytest.raises(ConfigError, match="nowhere"):
+        write_shards(config)
+    assert open_shards(out).tokens.tolist() == tokens  # nothing was lost
+    write_shards(ShardsConfig(tokenizer=world.tokenizer, documents=world.heldout, out=out))
+    assert open_shards(out).tokens.tolist() != tokens
+    assert before.tokens.tolist() == tokens  # a run goes on with the shards that it opened
+    assert sorted(path.name for path in out.iterdir()) == [
+        "documents.npy",
+        "index.json",
+        "tokens.bin",
+    ]
 
 
 def test_shards_without_any_text_are_refused(world: Any, tmp_path: Path) -> None:

@@ -137,3 +137,16 @@ def test_help_names_every_key_with_its_default() -> None:
     for name in ("context_length", "lr_peak", "hidden_size", "heldout_max_bytes", "weight"):
         assert name in text
     assert "default 0.0003" in text and "required" in text
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"? [a]\n: 1\n", None])
+def test_a_file_that_is_no_config_is_named(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "config.yaml"
+    file.mkdir() if content is None else file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"config\.yaml: expected"):
+        load_config(PretrainConfig, file)
+
+
+def test_an_override_that_is_no_yaml_is_named(write_yaml: Callable[[str], Path]) -> None:
+    with pytest.raises(ConfigError, match=r"--set steps=\[1: expected a YAML value"):
+        load_config(PretrainConfig, write_yaml(GOOD), ["steps=[1"])
