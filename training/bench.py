@@ -41,7 +41,10 @@ _BATCH = {"starter": (8, 8), "100m": (64, 16), "1.5b": (16, 4), "8b": (8, 1)}
 
 
 def run_bench(config: BenchConfig) -> str:
-    """Measure and return the table as Markdown; rows also go to the log and to `config.out`."""
+    """Measure and return the table as Markdown; rows also go to the log and to `config.out`.
+
+    An interrupt (Ctrl-C) ends it early, with the rows measured so far.
+    """
     use_all_cores()
     device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     preset = PRESETS[config.preset]
@@ -64,12 +67,18 @@ def run_bench(config: BenchConfig) -> str:
         _make_shards(bench, Path(folder))
         rows: list[Row] = []
         refused: dict[str, str] = {}
-        for case in _cases(bench, rows, refused):
-            micro_batch_size = _first_micro_batch(bench, case, rows)
-            rows.append(_measure(bench, case, micro_batch_size, Path(folder)))
-            log.info("%s", line(rows[-1]))
-            if config.out is not None:
-                config.out.write_text(json.dumps(_report(bench, rows, refused), indent=2) + "\n")
+        try:
+            for case in _cases(bench, rows, refused):
+                micro_batch_size = _first_micro_batch(bench, case, rows)
+                rows.append(_measure(bench, case, micro_batch_size, Path(folder)))
+                log.info("%s", line(rows[-1]))
+                if config.out is not None:
+                    report = json.dumps(_report(bench, rows, refused), indent=2)
+                    config.out.write_text(report + "\n")
+        except KeyboardInterrupt:
+            if not rows:
+                raise
+            log.warning("interrupted: the table has the %d rows measured so far", len(rows))
     return markdown(_facts(bench), rows, refused)
 
 

@@ -104,17 +104,16 @@ def run_ours(bench: Bench, case: Case, micro: int, folder: Path) -> Row:
             heldout_every_steps=None,
             describe=lambda _: None,
         )
-        with Stop() as stop:
-            run_loop(
-                network,
-                optimizer,
-                bench.batches(case.data),
-                settings,
-                accelerator=accelerator,
-                reporter=watch,
-                stop=stop,
-                first_state={},
-            )
+        run_loop(
+            network,
+            optimizer,
+            bench.batches(case.data),
+            settings,
+            accelerator=accelerator,
+            reporter=watch,
+            stop=_NoStop(),
+            first_state={},
+        )
     tokens = bench.batch_size * bench.context_length
     return _row(
         bench,
@@ -184,6 +183,13 @@ def run_trainer(bench: Bench, case: Case, micro: int, folder: Path) -> Row:
         share=None,
         loss=losses[-1] if losses else None,
     )
+
+
+class _NoStop(Stop):
+    """An interrupt ends the benchmark as it would any program; there is nothing to save."""
+
+    def reason(self, finished_steps: int) -> str | None:
+        return None
 
 
 class _Watch(Reporter):

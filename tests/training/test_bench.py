@@ -121,6 +121,25 @@ def test_memory_that_runs_out_halves_the_micro_batch(
     assert "out of memory at 1" in (bench._measure(subject, case, 8, tmp_path).failure or "")
 
 
+def test_an_interrupt_keeps_the_rows_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[Case] = []
+
+    def measure(_: object, case: Case, micro: int, __: object) -> Row:
+        measured.append(case)
+        if len(measured) == 2:
+            raise KeyboardInterrupt
+        return Row(case, micro, tokens_per_second=1234.0)
+
+    monkeypatch.setattr(bench, "_measure", measure)
+    settings = ("preset=starter", "context_length=64", "data=[synthetic]")
+    config = load_config(BenchConfig, None, list(settings))
+    table = [line for line in bench.run_bench(config).splitlines() if line.startswith("|")]
+    assert len(table) == 2 + 1 and "1,234" in table[2]
+    measured[:] = measured[:1]
+    with pytest.raises(KeyboardInterrupt):
+        bench.run_bench(config)
+
+
 def test_shards_of_the_benchmark(tmp_path: Path) -> None:
     random = synthetic_shards(tmp_path / "synthetic", 20_000, 96_640)
     assert random.index.tokens >= 20_000 and int(random.tokens.max()) < 96_640
