@@ -44,6 +44,12 @@ def claimed(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def check_writable(folder: Path) -> None:
+    """ConfigError when nothing can be written in the folder of a run."""
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"out: expected a folder to write in, found {folder} read-only")
+
+
 def write_json(file: Path, payload: Mapping[str, Any], *, sort_keys: bool = False) -> None:
     """Write a JSON file that is there whole or not at all."""
     temporary = file.with_name(f".tmp-{file.name}")

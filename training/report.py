@@ -71,10 +71,11 @@ def open_channel() -> Iterator[Channel]:
 
 @dataclass
 class Timings:
-    """Seconds of each phase of a run, for logs/timing.json."""
+    """Seconds of each phase of a run and of the whole, for logs/timing.json."""
 
     facts: dict[str, object] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    begin: float = field(default_factory=time.perf_counter)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -87,7 +88,8 @@ class Timings:
 
     def write(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        payload = {**self.facts, "seconds": self.seconds}
+        total = round(time.perf_counter() - self.begin, 3)
+        payload = {**self.facts, "seconds": {**self.seconds, "total": total}}
         file.write_text(json.dumps(payload, indent=2) + "\n", encoding="utf-8")
 
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,18 +23,18 @@ from training import checkpoint as checkpoints
 from training import mfu
 from training.bits_per_byte import bits_per_byte, document_bits
 from training.checkpoint import Retention
-from training.config import ConfigError, PretrainConfig, SftConfig, digest
+from training.config import PretrainConfig, SftConfig, digest
 from training.documents import sample_documents
 from training.export import describe_model, export_model, read_tokenizer_files
-from training.folder import claimed, read_json, write_json
+from training.folder import check_writable, claimed, read_json, write_json
 from training.loop import Interrupted, LoopSettings, LoopState, Stop, check_identity, run_loop
 from training.model import TokenLoss, count_parameters, use_all_cores
-from training.parallel import choose_parallel, shard
+from training.parallel import Parallel, choose_parallel, shard
 from training.plot import plot_run
 from training.precision import Precision, choose_precision
 from training.prepare import Prepared, RunConfig, prepare_pretrain, prepare_sft
 from training.report import Channel, NoChannel, Reporter, SilentReporter, Timings
-from training.speed import choose_speed, evaluating, make_network
+from training.speed import Speed, choose_speed, evaluating, make_network
 from training.tracking import open_curves
 
 if TYPE_CHECKING:
@@ -63,112 +62,135 @@ def finetune(config: SftConfig, *, channel: Channel | None = None) -> Summary:
 
 
 def _run(config: RunConfig, prepare: Callable[[], Prepared], channel: Channel) -> Summary:
-    with Stop() as stop, contextlib.ExitStack() as until_end:
-        return _run_in(config, prepare, channel, stop, until_end)
-
-
-def _run_in(
-    config: RunConfig,
-    prepare: Callable[[], Prepared],
-    channel: Channel,
-    stop: Stop,
-    until_end: contextlib.ExitStack,
-) -> Summary:
-    timings = Timings()
-    threads = use_all_cores()
+    timings = Timings(facts={"threads": use_all_cores()})
     if not sys.stderr.isatty():
         _quiet_transformers()
-    with timings.phase("total"):
+    with Stop() as stop:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         precision = choose_precision(config.precision, device)
         accelerator = _accelerator(precision)
         with timings.phase("prepare"):
             prepared = prepare()
-            if accelerator.is_main_process:  # the one that writes
-                until_end.enter_context(claimed(config.out))
-            retention = Retention(config.keep_last_checkpoints, config.keep_every_steps)
-            finished = _finished_summary(config.out, prepared)
+        # One process writes, so one claims the folder.
+        claim = claimed(config.out) if accelerator.is_main_process else contextlib.nullcontext()
+        with claim:
+            finished = _finished_summary(config, prepared, accelerator)
             if finished is not None:
-                log.info("%s: %s is finished already", prepared.name, config.out)
-                if accelerator.is_main_process:  # a kill may have come before the last clean-up
-                    retention.finish(config.out / "checkpoints")
                 return finished
-            if accelerator.is_main_process and not os.access(config.out, os.W_OK):
-                raise ConfigError(
-                    f"out: expected a folder to write in, found {config.out} read-only"
-                )
-            tokenizer = read_tokenizer_files(prepared.tokenizer)
-            model = prepared.make_model().to(accelerator.device)
-            speed = choose_speed(config, model, accelerator.device, precision)
-            network = make_network(model, speed)
-            world = accelerator.num_processes
-            parallel = choose_parallel(
-                config.parallel,
-                processes=world,
-                device=accelerator.device,
-                optimizer=config.optimizer,
-            )
-            if parallel == "fsdp":
-                shard(network, precision, world, accelerator.device)
-            optimizer = prepared.make_optimizer(model)
-        heldout = _heldout(config, prepared, network)
-        facts = _facts_before(config, prepared, heldout, timings)
-        settings = LoopSettings(
-            name=prepared.name,
-            out=config.out,
-            schedule=prepared.schedule,
-            micro_batch_size=config.micro_batch_size,
-            grad_clip=config.grad_clip,
-            spike_sigmas=config.spike_sigmas,
-            spike_window=config.spike_window,
-            checkpoint_every_steps=config.checkpoint_every_steps,
-            retention=retention,
-            identity=prepared.identity,
-            heldout=heldout,
-            heldout_every_steps=config.heldout_every_steps,
-            describe=lambda folder: describe_model(model, tokenizer, folder),
-        )
-        reporting = _reporting(config, prepared, model, accelerator, channel)
-        with reporting as reporter, timings.phase("train"):
-            state = run_loop(
-                network,
-                optimizer,
-                prepared.batches,
-                settings,
-                accelerator=accelerator,
-                reporter=reporter,
-                stop=stop,
-                first_state=facts,
-            )
-        with timings.phase("heldout"):
-            after = heldout()
-        summary = _summary(prepared, model, state, facts, after)
-        with timings.phase("export"):
-            weights = checkpoints.named_weights(model)  # gathered when they are sharded
-            moments = checkpoints.optimizer_tensors(model, optimizer)
-            if accelerator.is_main_process:
-                with checkpoints.saving(config.out):
-                    export_model(weights, model, tokenizer, config.out / "model")
-                    trainer_state = _trainer_state(prepared, state, facts, after)
-                    folder = config.out / "trainer_state"
-                    checkpoints.save_trainer_state(folder, trainer_state, moments)
+            return _train(config, prepared, precision, accelerator, channel, stop, timings)
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A network ready to train, and how it executes."""
+
+    network: TokenLoss
+    optimizer: torch.optim.Optimizer
+    speed: Speed
+    parallel: Parallel
+
+    @property
+    def model(self) -> LlamaForCausalLM:
+        return self.network.causal_lm
+
+
+def _build(
+    config: RunConfig, prepared: Prepared, precision: Precision, accelerator: Accelerator
+) -> _Built:
+    device, world = accelerator.device, accelerator.num_processes
+    model = prepared.make_model().to(device)
+    speed = choose_speed(config, model, device, precision)
+    network = make_network(model, speed)
+    parallel = choose_parallel(
+        config.parallel, processes=world, device=device, optimizer=config.optimizer
+    )
+    if parallel == "fsdp":
+        shard(network, precision, world, device)
+    return _Built(network, prepared.make_optimizer(model), speed, parallel)
+
+
+def _train(
+    config: RunConfig,
+    prepared: Prepared,
+    precision: Precision,
+    accelerator: Accelerator,
+    channel: Channel,
+    stop: Stop,
+    timings: Timings,
+) -> Summary:
+    """From a prepared run to its finished folder."""
     if accelerator.is_main_process:
-        timings.facts.update(
-            device=str(accelerator.device),
-            processor=platform.machine(),
-            threads=threads,
-            processes=accelerator.num_processes,
-            torch=torch.__version__,
-            mfu_formula=mfu.FORMULA,
-            parallel=parallel,
-            speed=speed.describe(),
+        check_writable(config.out)
+    with timings.phase("prepare"):
+        tokenizer = read_tokenizer_files(prepared.tokenizer)
+        built = _build(config, prepared, precision, accelerator)
+    model = built.model
+    heldout = _heldout(config, prepared, built.network)
+    facts = _facts_before(config, prepared, heldout, timings)
+    retention = _retention(config)
+    settings = LoopSettings(
+        name=prepared.name,
+        out=config.out,
+        schedule=prepared.schedule,
+        micro_batch_size=config.micro_batch_size,
+        grad_clip=config.grad_clip,
+        spike_sigmas=config.spike_sigmas,
+        spike_window=config.spike_window,
+        checkpoint_every_steps=config.checkpoint_every_steps,
+        retention=retention,
+        identity=prepared.identity,
+        heldout=heldout,
+        heldout_every_steps=config.heldout_every_steps,
+        describe=lambda folder: describe_model(model, tokenizer, folder),
+    )
+    reporting = _reporting(config, prepared, model, accelerator, channel)
+    with reporting as reporter, timings.phase("train"):
+        state = run_loop(
+            built.network,
+            built.optimizer,
+            prepared.batches,
+            settings,
+            accelerator=accelerator,
+            reporter=reporter,
+            stop=stop,
+            first_state=facts,
         )
+    with timings.phase("heldout"):
+        after = heldout()
+    summary = _summary(prepared, model, state, facts, after)
+    with timings.phase("export"):
+        weights = checkpoints.named_weights(model)  # gathered when they are sharded
+        moments = checkpoints.optimizer_tensors(model, built.optimizer)
+        if accelerator.is_main_process:
+            with checkpoints.saving(config.out):
+                export_model(weights, model, tokenizer, config.out / "model")
+                trainer_state = _trainer_state(prepared, state, facts, after)
+                checkpoints.save_trainer_state(config.out / "trainer_state", trainer_state, moments)
+    if accelerator.is_main_process:
+        timings.facts.update(_execution(built, accelerator))
         with checkpoints.saving(config.out):
             timings.write(config.out / "logs" / "timing.json")
             write_json(config.out / "summary.json", summary)
         retention.finish(config.out / "checkpoints")
     accelerator.wait_for_everyone()
     return summary
+
+
+def _execution(built: _Built, accelerator: Accelerator) -> dict[str, object]:
+    """How the run was executed, for timing.json: nothing that its result depends on."""
+    return {
+        "device": str(accelerator.device),
+        "processor": platform.machine(),
+        "processes": accelerator.num_processes,
+        "torch": torch.__version__,
+        "mfu_formula": mfu.FORMULA,
+        "parallel": built.parallel,
+        "speed": built.speed.describe(),
+    }
+
+
+def _retention(config: RunConfig) -> Retention:
+    return Retention(config.keep_last_checkpoints, config.keep_every_steps)
 
 
 @contextlib.contextmanager
@@ -227,12 +249,20 @@ def _quiet_transformers() -> None:
     transformers_logging.disable_progress_bar()
 
 
-def _finished_summary(out: Path, prepared: Prepared) -> Summary | None:
-    if not (out / "summary.json").is_file():
+def _finished_summary(
+    config: RunConfig, prepared: Prepared, accelerator: Accelerator
+) -> Summary | None:
+    """What a finished run left, or None. ConfigError when it is damaged or of another config."""
+    file = config.out / "summary.json"
+    if not file.is_file():
         return None
-    state = checkpoints.read_trainer_state(out)
-    check_identity(state["identity"], prepared.identity, out)
-    return read_json(out / "summary.json", "the summary of a run (delete it to train again)")
+    state = checkpoints.read_trainer_state(config.out)
+    check_identity(state["identity"], prepared.identity, config.out)
+    summary = read_json(file, "the summary of a run (delete it to train again)")
+    log.info("%s: %s is finished already", prepared.name, config.out)
+    if accelerator.is_main_process:  # a kill may have come before the last clean-up
+        _retention(config).finish(config.out / "checkpoints")
+    return summary
 
 
 def _facts_before(
