@@ -16,7 +16,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from training.config import ConfigError
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Row = tuple[str, ...]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -57,30 +58,54 @@ def iter_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
             yield row
 
 
+class FirstByHash(Generic[Item]):
+    """Items by the sha-256 of their id, from the smallest on, until they have `enough` bytes.
+
+    What comes after more than that is forgotten, so memory follows `enough`, not the documents.
+    """
+
+    def __init__(self, enough: int) -> None:
+        self._enough, self._kept_bytes = enough, 0
+        self._kept: list[tuple[int, int, Item]] = []  # a heap with the largest hash on top
+
+    def add(self, doc_id: str, size_bytes: int, item: Item) -> None:
+        """Keep `item` under an id that no other has, counting it as `size_bytes`."""
+        digest = int.from_bytes(hashlib.sha256(doc_id.encode("utf-8")).digest(), "big")
+        heapq.heappush(self._kept, (-digest, size_bytes, item))
+        self._kept_bytes += size_bytes
+        while self._kept_bytes - self._kept[0][1] > self._enough:
+            self._kept_bytes -= heapq.heappop(self._kept)[1]
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __iter__(self) -> Iterator[Item]:
+        """The items from the smallest hash on."""
+        return (item for _, _, item in sorted(self._kept, key=lambda kept: -kept[0]))
+
+
 def sample_documents(path: Path, max_bytes: int) -> list[Document]:
     """Documents ordered by the sha-256 of their doc_id, until `max_bytes` of UTF-8 are reached.
 
     The document that crosses the limit is left out, unless it would be the first with any text.
     ConfigError when there is no text at all.
     """
-    has_language = has_column(path, "language")
-    keys: list[tuple[bytes, str, int]] = []
-    for doc_id, content in iter_rows(path, ["doc_id", "content"]):
-        key = hashlib.sha256(doc_id.encode("utf-8")).digest()
-        keys.append((key, doc_id, len(content.encode("utf-8"))))
-    order: dict[str, int] = {}
+    columns = ["doc_id", "content"] + (["language"] if has_column(path, "language") else [])
+    first: FirstByHash[tuple[int, Document]] = FirstByHash(max_bytes)
+    for doc_id, content, *language in iter_rows(path, columns):
+        size_bytes = len(content.encode("utf-8"))
+        document = Document(doc_id, content, "".join(language))
+        first.add(doc_id, size_bytes, (size_bytes, document))
+    chosen: list[Document] = []
     taken_bytes = 0
-    for _, doc_id, size_bytes in sorted(keys):
+    for size_bytes, document in first:
         if taken_bytes and taken_bytes + size_bytes > max_bytes:
             break
-        order[doc_id] = len(order)
+        chosen.append(document)
         taken_bytes += size_bytes
     if not taken_bytes:
         raise ConfigError(f"{path}: expected at least one document with text, found none")
-    columns = ["doc_id", "content"] + (["language"] if has_language else [])
-    chosen = [row for row in iter_rows(path, columns) if row[0] in order]
-    chosen.sort(key=lambda row: order[row[0]])
-    return [Document(row[0], row[1], row[2] if has_language else "") for row in chosen]
+    return chosen
 
 
 def parquet_files(path: Path) -> list[Path]:

@@ -9,13 +9,13 @@ Paper: none (the training of its tokenizer is not described).
 
 from __future__ import annotations
 
-import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.config import ConfigError
-from training.documents import Document, has_column, iter_rows
+from training.documents import Document, FirstByHash, has_column, iter_rows
 
 _UNKNOWN = "unknown"
 
@@ -58,26 +58,32 @@ def sample_text(
 ) -> TextSample:
     """Plan the sample of a parquet folder (columns doc_id, content and, if there, language).
 
-    ConfigError when there is no text.
+    Memory follows `max_bytes` and the number of languages. ConfigError when there is no text.
     """
-    keys: dict[str, list[tuple[bytes, str, int]]] = {}
+    # No document counts for more, so the one that crosses the budget leaves enough to measure on.
+    most = measure_bytes_per_language
+    sizes: dict[str, int] = defaultdict(int)
+    first: dict[str, FirstByHash[tuple[str, int]]] = defaultdict(
+        lambda: FirstByHash(max_bytes + 2 * most)
+    )
     for document in _documents(path):
-        key = hashlib.sha256(document.doc_id.encode("utf-8")).digest()
         size_bytes = len(document.content.encode("utf-8"))
-        keys.setdefault(document.language, []).append((key, document.doc_id, size_bytes))
-    available = {language: sum(key[2] for key in keys[language]) for language in sorted(keys)}
+        sizes[document.language] += size_bytes
+        key = document.doc_id, size_bytes
+        first[document.language].add(document.doc_id, min(size_bytes, most), key)
+    available = dict(sorted(sizes.items()))
     if not any(available.values()):
         raise ConfigError(f"{path}: expected at least one document with text, found none")
     languages: dict[str, LanguageSample] = {}
     for language, budget in plan_budgets(available, max_bytes, exponent).items():
-        ordered = sorted(keys[language])
+        ordered = list(first[language])
         learn = _take(ordered, budget)
-        measure = _take(ordered[len(learn) :], measure_bytes_per_language)
+        measure = _take(ordered[len(learn) :], most)
         languages[language] = LanguageSample(
             available_bytes=available[language],
             budget_bytes=budget,
             learn=learn,
-            measure=measure or _take(ordered, measure_bytes_per_language),
+            measure=measure or _take(ordered, most),
             unseen=bool(measure),
         )
     return TextSample(path, languages)
@@ -106,9 +112,9 @@ def plan_budgets(available: Mapping[str, int], total: int, exponent: float) -> d
     return budgets
 
 
-def _take(keys: list[tuple[bytes, str, int]], budget: int) -> dict[str, int]:
+def _take(keys: list[tuple[str, int]], budget: int) -> dict[str, int]:
     taken: dict[str, int] = {}
-    for _, doc_id, size_bytes in keys:
+    for doc_id, size_bytes in keys:
         if budget <= 0:
             break
         taken[doc_id] = min(size_bytes, budget)

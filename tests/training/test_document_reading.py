@@ -1,5 +1,6 @@
 """Reading parquet documents: order and samples do not depend on files."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from training.config import ConfigError
-from training.documents import content_digest, has_column, iter_rows, sample_documents
+from training.documents import (
+    FirstByHash,
+    content_digest,
+    has_column,
+    iter_rows,
+    sample_documents,
+)
+from training.sampling import sample_text
 
 DOCUMENTS = {f"id-{number * 7 % 23:02d}": f"text {number}\n" * 3 for number in range(23)}
 
@@ -123,3 +131,37 @@ def test_content_digest_follows_the_bytes(write_documents: Any, tmp_path: Path) 
     first = content_digest(write_documents(tmp_path / "a", DOCUMENTS))
     assert content_digest(write_documents(tmp_path / "b", DOCUMENTS)) == first
     assert content_digest(write_documents(tmp_path / "c", {**DOCUMENTS, "x": "y"})) != first
+
+
+def test_a_sample_holds_no_more_than_it_may_need() -> None:
+    sizes = {f"id-{number}": number * 7 % 13 for number in range(2000)}
+    first: FirstByHash[str] = FirstByHash(100)
+    for doc_id, size_bytes in sizes.items():
+        first.add(doc_id, size_bytes, doc_id)
+    in_order = sorted(sizes, key=lambda doc_id: hashlib.sha256(doc_id.encode()).digest())
+    assert list(first) == in_order[: len(first)]
+    assert 100 < sum(sizes[doc_id] for doc_id in first) < 100 + 13
+    assert len(first) < 30
+
+
+@pytest.mark.parametrize("max_bytes", [40, 900, 10**6])
+def test_a_text_sample_is_that_of_all_documents_in_order(
+    write_documents: Any, tmp_path: Path, max_bytes: int
+) -> None:
+    texts = {f"id-{number}": "x" * (number * 37 % 101) for number in range(60)}
+    texts["id-7"] = "y" * 500  # may cross the budget by far
+    folder = write_documents(tmp_path / "docs", texts)
+    sample = sample_text(folder, max_bytes=max_bytes, exponent=1, measure_bytes_per_language=200)
+    found = sample.languages["Python"]
+    in_order = sorted(texts, key=lambda doc_id: hashlib.sha256(doc_id.encode()).digest())
+    left = min(max_bytes, sum(map(len, texts.values())))
+    learn: dict[str, int] = {}
+    while left > 0:
+        doc_id = in_order[len(learn)]
+        learn[doc_id] = min(left, len(texts[doc_id]))
+        left -= len(texts[doc_id])
+    assert found.learn == learn
+    behind = in_order[len(learn) :]
+    assert found.unseen == bool(behind)
+    assert list(found.measure) == (behind or in_order)[: len(found.measure)]
+    assert sum(found.measure.values()) == 200
