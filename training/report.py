@@ -23,7 +23,8 @@ from training.tracking import Curves
 
 log = logging.getLogger(__name__)
 
-_LINE_SECONDS = 5.0
+#: Seconds between two lines of progress: a hundredth of the time that has passed, within these.
+_LINE_SECONDS = (5.0, 60.0)
 
 
 class Channel(Protocol):
@@ -208,9 +209,11 @@ class MetricsLog:
 
     def __init__(self, file: Path, finished_steps: int) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        kept = [line for line in read_metrics(file) if line["step"] <= finished_steps]
         temporary = file.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        with temporary.open("w", encoding="utf-8") as kept:
+            for line in read_metrics(file):
+                if line["step"] <= finished_steps:
+                    kept.write(json.dumps(line) + "\n")
         temporary.replace(file)
         self._file, self._waiting, self._warned = file, b"", False
         self._stream = file.open("ab", buffering=0)
@@ -229,20 +232,28 @@ class MetricsLog:
         self._stream.close()
 
 
-def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; those that a kill or a crash left torn are left out."""
+def read_metrics(file: Path) -> Iterator[dict[str, Any]]:
+    """The lines of metrics.jsonl, one after another: those of a long run would fill a gigabyte.
+
+    Lines that a kill or a crash left torn are left out.
+    """
     if not file.is_file():
-        return []
-    found = []
-    for line in file.read_bytes().splitlines(keepends=True):
-        with contextlib.suppress(ValueError):
-            if line.endswith(b"\n"):
-                found.append(json.loads(line))
-    return found
+        return
+    with file.open("rb") as stream:
+        for text in stream:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if text.endswith(b"\n"):
+                yield line
 
 
 class Progress:
-    """A bar on a terminal, otherwise a line every few seconds, to the log and the channel."""
+    """A bar on a terminal, otherwise a line every few seconds, to the log and the channel.
+
+    After ten minutes lines come less often, down to one a minute: an orchestrator keeps them all.
+    """
 
     def __init__(self, name: str, steps: int, finished: int, channel: Channel) -> None:
         self._name, self._steps, self._channel = name, steps, channel
@@ -265,7 +276,9 @@ class Progress:
         if self._bar is not None:
             self._bar.update(1)
             self._bar.set_postfix_str(f"loss {loss}, {rate:.0f} tok/s")
-        if now - self._last_line < _LINE_SECONDS and metrics.step != self._steps:
+        least, most = _LINE_SECONDS
+        pause = min(most, max(least, seconds / 100))
+        if now - self._last_line < pause and metrics.step != self._steps:
             return
         self._last_line = now
         left = (self._steps - metrics.step) * seconds / (metrics.step - self._finished_before)

@@ -3,11 +3,15 @@
 import errno
 import json
 import logging
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from training.report import MetricsLog, read_metrics
+from training import report
+from training.plot import plot_run
+from training.report import MetricsLog, NoChannel, Progress, StepMetrics, read_metrics
 
 
 def test_torn_lines_do_not_stop_a_resume(tmp_path: Path) -> None:
@@ -57,3 +61,52 @@ def test_lines_wait_for_room_on_a_full_disk(
     log.close()
     lines = [json.loads(line)["step"] for line in disk.content.splitlines()]
     assert lines == [0, 1, 2, 3, 4] and caplog.text.count("wait for room") == 1
+
+
+def test_a_long_run_is_resumed_and_drawn_a_line_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = {"loss": 2.0, "lr": 1e-3, "grad_norm": 0.5, "skipped": False}
+    file = tmp_path / "metrics.jsonl"
+    file.write_text("".join(json.dumps({"step": step, **line}) + "\n" for step in range(1, 501)))
+    whole = file.read_bytes()
+
+    class Line(dict[str, Any]):
+        __hash__ = object.__hash__
+
+    alive: weakref.WeakSet[Line] = weakref.WeakSet()
+    most, loads = 0, json.loads
+
+    def counting(text: bytes) -> Line:
+        nonlocal most
+        found = Line(loads(text))
+        alive.add(found)
+        most = max(most, len(alive))
+        return found
+
+    monkeypatch.setattr(report.json, "loads", counting)
+    MetricsLog(file, 500).close()
+    assert file.read_bytes() == whole
+    if plot_run(file, tmp_path / "loss.png", "long"):
+        assert (tmp_path / "loss.png").is_file()
+    assert 1 <= most <= 2
+
+
+def test_progress_lines_become_rarer_in_a_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(report.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(report.sys.stderr, "isatty", lambda: False)
+    when: list[float] = []
+
+    class Channel(NoChannel):
+        def line(self, text: str) -> None:
+            when.append(now)
+
+    week = 7 * 24 * 3600
+    progress = Progress("pretrain", week // 2, 0, Channel())
+    for step in range(1, week // 2 + 1):
+        now += 2.0
+        progress.step(StepMetrics(step, 2.0, 1.0, 1e-3, 0.5, False, None, step, 2.0, 0.5, 0.0))
+    assert sum(moment <= 60 for moment in when) >= 8  # every few seconds at first
+    assert week / 60 - 100 < len(when) < week / 60 + 400
+    assert when[-1] == week

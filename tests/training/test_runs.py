@@ -80,7 +80,7 @@ def test_summary_and_folder(world: Any, finished_run: Path) -> None:
         "summary.json",
         "trainer_state",
     ]
-    metrics = read_metrics(finished_run / "logs/metrics.jsonl")
+    metrics = list(read_metrics(finished_run / "logs/metrics.jsonl"))
     assert [line["step"] for line in metrics] == list(range(1, 13))
     assert metrics[0]["lr"] == pytest.approx(1.5e-3) and metrics[-1]["lr"] == 3e-3
     assert all(0 <= line["data_wait_share"] <= 1 for line in metrics)
@@ -387,7 +387,7 @@ def test_anneal_branches_with_weights_and_optimizer(
     assert bits["before"] == before["heldout_bits_per_byte"]["after"]
     assert bits["after"] < bits["before"]
     assert summary["tokens_per_source"]["extra"] == pytest.approx(6 * 32, abs=32)
-    lines = read_metrics(tmp_path / "anneal/logs/metrics.jsonl")
+    lines = list(read_metrics(tmp_path / "anneal/logs/metrics.jsonl"))
     assert lines[-1]["lr"] == pytest.approx(1e-4)
     state = load_file(tmp_path / "anneal/trainer_state/optimizer.safetensors")
     steps = [tensor for name, tensor in state.items() if name.startswith("step/")]
@@ -414,14 +414,14 @@ def test_any_stable_checkpoint_can_be_branched_tuned_and_released(
     summary = pretrain(config, name="anneal")
     state = load_file(tmp_path / "branch/trainer_state/optimizer.safetensors")
     assert {float(t) for name, t in state.items() if name.startswith("step/")} == {7.0}
-    lines = read_metrics(tmp_path / "branch/logs/metrics.jsonl")
+    lines = list(read_metrics(tmp_path / "branch/logs/metrics.jsonl"))
     assert [line["lr"] for line in lines] == pytest.approx(
         [3e-3 * (1e-5 / 3e-3) ** (step / 3) for step in (1, 2, 3)]
     )
     assert summary["tokens"] == 3 * 4 * 32
 
     # It goes on in the data where the stable run stood, so its losses are that run's, at first.
-    stable = read_metrics(finished_run / "logs/metrics.jsonl")
+    stable = list(read_metrics(finished_run / "logs/metrics.jsonl"))
     assert lines[0]["loss"] == pytest.approx(stable[4]["loss"], abs=1e-6)
 
     # Finishing the stable run keeps every 4th checkpoint; each is a model anybody can load.
@@ -497,7 +497,7 @@ def test_planted_trouble_is_skipped_logged_and_counted(
                 heldout=world.heldout, heldout_every_steps=10,
             )
         )  # fmt: skip
-    lines = read_metrics(tmp_path / "run/logs/metrics.jsonl")
+    lines = list(read_metrics(tmp_path / "run/logs/metrics.jsonl"))
     assert [line["step"] for line in lines if line["skipped"]] == [6, 15, 20]
     reasons = [line["skip_reason"] for line in lines if line["skipped"]]
     assert "not finite" in reasons[0]
