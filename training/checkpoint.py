@@ -16,7 +16,7 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from torch import nn
 
 from training.config import ConfigError
 from training.folder import read_json, sync, write_json
+from training.parallel import whole
 
 log = logging.getLogger(__name__)
 
@@ -161,11 +162,21 @@ class CheckpointWriter:
 
 
 def take_snapshot(
-    *, step: int, state: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
+    *,
+    step: int,
+    state: Mapping[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    keep: bool = True,
 ) -> Snapshot:
-    """Copy what a checkpoint needs. Sharded tensors are gathered: call it on every process."""
-    tensors = optimizer_tensors(model, optimizer) | random_state()
-    return Snapshot(step, json.loads(json.dumps(state)), named_weights(model), tensors)
+    """Copy what a checkpoint needs. Sharded tensors are gathered: call it on every process.
+
+    Without `keep` (a process that does not write) there are no copies in it: those of the 1.5B
+    model are 23 GB, and the processes of a machine share its memory.
+    """
+    tensors = optimizer_tensors(model, optimizer, keep=keep) | random_state()
+    weights = named_weights(model, keep=keep)
+    return Snapshot(step, json.loads(json.dumps(state)), weights, tensors)
 
 
 def write_checkpoint(
@@ -262,9 +273,12 @@ def read_trainer_state(run: Path) -> dict[str, Any]:
     return state
 
 
-def named_weights(model: nn.Module) -> Tensors:
-    """Copies of the parameters, on the CPU; a shared one appears once, under its first name."""
-    return {name: _copied(parameter) for name, parameter in model.named_parameters()}
+def named_weights(model: nn.Module, *, keep: bool = True) -> Tensors:
+    """Copies of the parameters, on the CPU; a shared one appears once, under its first name.
+
+    Without `keep` this process only helps to gather what is sharded, and gets nothing.
+    """
+    return _copies(model.named_parameters(), keep)
 
 
 def load_weights(model: nn.Module, file: Path) -> None:
@@ -287,13 +301,19 @@ def load_weights(model: nn.Module, file: Path) -> None:
             parameter.copy_(_placed(tensors[name], parameter))
 
 
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> Tensors:
-    """Copies of the optimizer state as `<kind>/<parameter name>`; empty before the first step."""
-    return {
-        f"{kind}/{name}": _copied(tensor)
+def optimizer_tensors(
+    model: nn.Module, optimizer: torch.optim.Optimizer, *, keep: bool = True
+) -> Tensors:
+    """Copies of the optimizer state as `<kind>/<parameter name>`; empty before the first step.
+
+    `keep` as in `named_weights`.
+    """
+    tensors = (
+        (f"{kind}/{name}", tensor)
         for name, parameter in model.named_parameters()
         for kind, tensor in optimizer.state.get(parameter, {}).items()
-    }
+    )
+    return _copies(tensors, keep)
 
 
 def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, file: Path) -> Tensors:
@@ -350,11 +370,13 @@ def set_random_state(tensors: Mapping[str, torch.Tensor]) -> None:
         torch.cuda.set_rng_state(tensors["random/cuda"])
 
 
-def _copied(tensor: torch.Tensor) -> torch.Tensor:
-    tensor = tensor.detach()
-    if hasattr(tensor, "full_tensor"):  # a DTensor: sharded over the processes
-        tensor = tensor.full_tensor()
-    return tensor.to("cpu", copy=True).contiguous()
+def _copies(tensors: Iterable[tuple[str, torch.Tensor]], keep: bool) -> Tensors:
+    copies: Tensors = {}
+    for name, tensor in tensors:
+        gathered = whole(tensor.detach())
+        if keep:
+            copies[name] = gathered.to("cpu", copy=True).contiguous()
+    return copies
 
 
 def _placed(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -179,8 +179,13 @@ def run_loop(
 
     def save(*, now: bool = False) -> None:
         extra = {"identity": settings.identity, "loop": asdict(state), "facts": first_state}
+        writer.wait()  # before the next copy is made: there is never more than one
         snapshot = take_snapshot(
-            step=state.finished_steps, state=extra, model=model, optimizer=optimizer
+            step=state.finished_steps,
+            state=extra,
+            model=model,
+            optimizer=optimizer,
+            keep=accelerator.is_main_process,
         )
         if accelerator.is_main_process:
             (writer.write_now if now else writer.submit)(snapshot)

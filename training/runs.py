@@ -15,6 +15,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Summary = dict[str, Any]
+
+#: How long processes wait for one another: the main one writes the last state (96 GB of the 8B
+#: model) while the others wait. NCCL's own ten minutes would end the run there on a slow disk.
+_PATIENCE = timedelta(minutes=30)
 
 
 def pretrain(
@@ -159,9 +164,10 @@ def _train(
         after = heldout()
     summary = _summary(prepared, model, state, facts, after)
     with timings.phase("export"):
-        weights = checkpoints.named_weights(model)  # gathered when they are sharded
-        moments = checkpoints.optimizer_tensors(model, built.optimizer)
-        if accelerator.is_main_process:
+        writes = accelerator.is_main_process
+        weights = checkpoints.named_weights(model, keep=writes)  # gathered when they are sharded
+        moments = checkpoints.optimizer_tensors(model, built.optimizer, keep=writes)
+        if writes:
             with checkpoints.saving(config.out):
                 export_model(weights, model, tokenizer, config.out / "model")
                 trainer_state = _trainer_state(prepared, state, facts, after)
@@ -235,10 +241,12 @@ def _flat_params(prepared: Prepared) -> dict[str, Any]:
 
 def _accelerator(precision: Precision) -> Accelerator:
     from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
 
     return Accelerator(
         cpu=not torch.cuda.is_available(),
         mixed_precision="no" if precision == "fp32" else "bf16",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
     )
 
 

@@ -13,6 +13,7 @@ from training.checkpoint import (
     CheckpointWriter,
     Retention,
     newest_checkpoint,
+    random_state,
     read_checkpoint,
     restore,
     take_snapshot,
@@ -183,3 +184,11 @@ def test_nothing_to_resume_and_wrong_model(tmp_path: Path) -> None:
     optimizer = new_optimizer(wider, lr=0.1, betas=(0.9, 0.95), weight_decay=0.1)
     with pytest.raises(ConfigError, match=r"expected shape \(9, 4\), found \(8, 4\)"):
         restore(read_checkpoint(path), wider, optimizer)
+
+
+def test_a_process_that_does_not_write_keeps_no_copies() -> None:
+    training = _Training(1)
+    snapshot = take_snapshot(
+        step=1, state={}, model=training.model, optimizer=training.optimizer, keep=False
+    )
+    assert snapshot.weights == {} and snapshot.optimizer.keys() == random_state().keys()

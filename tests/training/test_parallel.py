@@ -4,15 +4,19 @@ import json
 import socket
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import accelerate
 import pytest
 import torch
 import torch.distributed as dist
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from training import loop, runs
+from training.checkpoint import Snapshot, take_snapshot
 from training.config import ConfigError
 from training.parallel import choose_parallel
 from training.runs import pretrain
@@ -107,3 +111,29 @@ def test_which_way_several_processes_go() -> None:
     assert ways == ["none", "fsdp", "ddp", "ddp", "ddp", "fsdp"]
     with pytest.raises(ConfigError, match="parallel: expected ddp or auto with optimizer muon"):
         choose_parallel("fsdp", processes=2, device=gpu, optimizer="muon")
+
+
+def test_only_the_process_that_writes_copies_the_state(
+    world: Any, tmp_path: Path, sharded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshots: list[Snapshot] = []
+
+    def recorded(**arguments: Any) -> Snapshot:
+        snapshots.append(take_snapshot(**arguments))
+        return snapshots[-1]
+
+    monkeypatch.setattr(loop, "take_snapshot", recorded)
+    monkeypatch.setattr(Accelerator, "is_main_process", False)
+    pretrain(world.pretrain(tmp_path / "run"))
+    assert [(snapshot.step, len(snapshot.weights)) for snapshot in snapshots] == [(5, 0), (10, 0)]
+    assert not any(key.startswith("exp_avg") for key in snapshots[-1].optimizer)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_others_wait_for_the_process_that_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(accelerate, "Accelerator", lambda **arguments: given.update(arguments))
+    runs._accelerator("fp32")
+    (group,) = given["kwargs_handlers"]
+    # The state of the 8B model is 96 GB; NCCL's own patience, ten minutes, asks for 160 MB/s.
+    assert group.timeout >= timedelta(minutes=30)

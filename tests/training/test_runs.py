@@ -529,3 +529,19 @@ def test_a_run_that_only_loses_steps_is_given_up(
     monkeypatch.setattr(prepare, "new_model", ruined)
     with pytest.raises(loop.Diverged, match="lower the learning rate"):
         pretrain(world.pretrain(tmp_path / "run", steps=60))
+
+
+def test_the_state_is_copied_when_the_copy_before_is_written(
+    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def recorded(name: str, function: Any) -> Any:
+        return lambda *given, **named: (function(*given, **named), calls.append(name))[0]
+
+    writer = loop.CheckpointWriter
+    for name in ("wait", "submit"):
+        monkeypatch.setattr(writer, name, recorded(name, getattr(writer, name)))
+    monkeypatch.setattr(loop, "take_snapshot", recorded("copy", loop.take_snapshot))
+    pretrain(world.pretrain(tmp_path / "run"))
+    assert calls == ["wait", "copy", "wait", "submit"] * 2 + ["wait"]
