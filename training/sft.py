@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.config import ConfigError, SourceConfig
-from training.data import IGNORED, Int64Array, Plan, Rows, permuted
+from training.data import IGNORED, Int64Array, Plan, Rows, all_permuted
 from training.documents import iter_rows
 from training.tokenizer import SpecialIds
 
@@ -135,11 +135,10 @@ class SftBatches:
 
     def plan(self, step: int) -> Plan:
         tokens: dict[str, int] = {}
-        chosen = self._chosen(step)
-        for example in chosen:
+        packs = self._packed(step)
+        for example in itertools.chain.from_iterable(packs):
             tokens[example.source] = tokens.get(example.source, 0) + len(example.answer)
-        targets = sum(tokens.values())
-        return Plan(len(self._packed(step)), targets, dict(sorted(tokens.items())))
+        return Plan(len(packs), sum(tokens.values()), dict(sorted(tokens.items())))
 
     def rows(self, step: int, indices: Sequence[int]) -> Rows:
         packs = self._packed(step)
@@ -168,8 +167,9 @@ class SftBatches:
             return [self._examples[i] for i in self._curriculum[begin : begin + self._batch]]
         epoch, number = divmod(step, self._steps_per_epoch)
         total = len(self._examples)
-        slots = range(number * self._batch, min(total, (number + 1) * self._batch))
-        return [self._examples[permuted(slot, total, self._seed, f"sft/{epoch}")] for slot in slots]
+        slots = np.arange(number * self._batch, min(total, (number + 1) * self._batch))
+        chosen = all_permuted(slots, total, self._seed, f"sft/{epoch}")
+        return [self._examples[index] for index in chosen.tolist()]
 
     def _pack(self, step: int) -> tuple[tuple[Example, ...], ...]:
         """Best fit by decreasing length: few rows, and the same ones each time."""
@@ -196,7 +196,7 @@ def progressive_order(counts: Sequence[int], epochs: int, seed: int) -> Int64Arr
     k = len(counts)
     grid = np.linspace(0.0, 1.0, 4097)
     moments: list[npt.NDArray[np.float64]] = []
-    indices: list[int] = []
+    indices: list[Int64Array] = []
     for number, count in enumerate(counts):
         # P(at least i of k uniform numbers lie below t), the distribution of the i-th smallest.
         below = sum(
@@ -207,8 +207,8 @@ def progressive_order(counts: Sequence[int], epochs: int, seed: int) -> Int64Arr
         first = sum(counts[:number])
         for epoch in range(epochs):
             name = f"progressive/{number}/{epoch}"
-            indices.extend(first + permuted(place, count, seed, name) for place in range(count))
-    return np.array(indices, dtype=np.int64)[np.argsort(np.concatenate(moments), kind="stable")]
+            indices.append(first + all_permuted(np.arange(count), count, seed, name))
+    return np.concatenate(indices)[np.argsort(np.concatenate(moments), kind="stable")]
 
 
 def load_examples(

@@ -16,6 +16,7 @@ from training.data import (
     PackedBatches,
     Source,
     SourceMix,
+    all_permuted,
     apportion,
     permuted,
     read_window,
@@ -37,7 +38,9 @@ def _batches(sources: list[Source], seed: int = 3, context: int = 8) -> PackedBa
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 400), st.integers(0, 2**40))
 def test_permutation_is_a_bijection(size: int, seed: int) -> None:
-    assert sorted(permuted(index, size, seed, "x") for index in range(size)) == list(range(size))
+    images = [permuted(index, size, seed, "x") for index in range(size)]
+    assert sorted(images) == list(range(size))
+    assert all_permuted(np.arange(size), size, seed, "x").tolist() == images
 
 
 def test_permutation_depends_on_its_key_and_scatters() -> None:
@@ -48,6 +51,7 @@ def test_permutation_depends_on_its_key_and_scatters() -> None:
     assert one != two and one != other
     assert sum(abs(right - left) == 1 for left, right in itertools.pairwise(one)) < 20
     assert permuted(10**12, 10**13, 1, "far") < 10**13
+    assert all_permuted(np.array([10**12]), 10**13, 1, "far") == permuted(10**12, 10**13, 1, "far")
 
 
 @pytest.mark.parametrize(

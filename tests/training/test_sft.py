@@ -217,3 +217,17 @@ def test_a_weight_makes_no_sense_for_examples(world: Any, tmp_path: Path) -> Non
             micro_batch_size=1,
             out=tmp_path,
         )
+
+
+def test_a_step_reads_each_of_its_examples_once() -> None:
+    read: list[int] = []
+
+    class Counting(list[Example]):
+        def __getitem__(self, index: Any) -> Any:
+            read.append(index)
+            return super().__getitem__(index)
+
+    batches = _batches(Counting(_examples(20)))
+    plan = batches.plan(1)
+    batches.rows(1, range(plan.rows))
+    assert len(read) == len(set(read)) == 6
