@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from array import array
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ class ShardIndex:
 
 @dataclass(frozen=True)
 class Shards:
-    """An opened shards folder: tokens (N,) memory-mapped, document end offsets (D,) int64."""
+    """An opened shards folder, memory-mapped: tokens (N,), document end offsets (D,) int64."""
 
     path: Path
     index: ShardIndex
@@ -64,7 +65,7 @@ def write_shards(config: ShardsConfig) -> ShardIndex:
     )
     new_tokens, new_ends = (config.out / f".tmp-{file.name}" for file in (tokens_file, ends_file))
 
-    ends: list[int] = []
+    ends = array("q")
     total_tokens = total_bytes = 0
     content_hash = hashlib.sha256()
     with new_tokens.open("wb") as stream:
@@ -79,7 +80,7 @@ def write_shards(config: ShardsConfig) -> ShardIndex:
                 total_bytes += len(text.encode("utf-8"))
                 total_tokens += len(encoding.ids) + 1
                 ends.append(total_tokens)
-    np.save(new_ends, np.array(ends, dtype=np.int64), allow_pickle=False)
+    np.save(new_ends, np.frombuffer(ends, dtype=np.int64), allow_pickle=False)
     index = ShardIndex(
         tokens=total_tokens,
         documents=len(ends),
@@ -122,7 +123,7 @@ def open_shards(path: Path) -> Shards:
         raise ConfigError(f"{path}: expected at least one document with text, found none")
     tokens = np.memmap(tokens_file, dtype=dtype, mode="r", shape=(index.tokens,))
     try:
-        ends = np.load(ends_file, allow_pickle=False)
+        ends = np.load(ends_file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ConfigError(
             f"{ends_file}: expected the ends of {index.documents} documents, found: {error}; "

@@ -108,3 +108,8 @@ def test_shards_without_any_text_are_refused(world: Any, tmp_path: Path) -> None
         write_shards(ShardsConfig(tokenizer=world.tokenizer, documents=documents, out=out))
         with pytest.raises(ConfigError, match="at least one document with text"):
             open_shards(out)
+
+
+def test_what_grows_with_the_corpus_is_mapped_not_read(world: Any, tmp_path: Path) -> None:
+    shards = open_shards(_write(world, tmp_path, 1))
+    assert isinstance(shards.tokens, np.memmap) and isinstance(shards.document_ends, np.memmap)
