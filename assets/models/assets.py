@@ -15,6 +15,7 @@ from assets.lake import Artifact
 from assets.models.launch import launch
 from assets.models.orders import Order, anneal_order, pretrain_order, sft_order
 from assets.resources import RECIPES, Factory, describe, recipe_asset
+from training.report import read_metrics
 
 #: What MLflow gets of each step, where it was measured.
 CURVES = (
@@ -191,8 +192,7 @@ def register(
     summary = json.loads((checkpoint.path / "summary.json").read_text())
     logs = checkpoint.path / "logs"
     history: dict[str, list[tuple[int, float]]] = {}
-    for line in (logs / "metrics.jsonl").read_text().splitlines():
-        row = json.loads(line)
+    for row in read_metrics(logs / "metrics.jsonl"):
         for name in CURVES:
             if isinstance(row.get(name), int | float):
                 history.setdefault(name, []).append((row["step"], row[name]))
