@@ -24,6 +24,7 @@ from training.config import (
     SftConfig,
     ShardsConfig,
     TokenizerConfig,
+    check_inputs,
     describe,
     load_config,
 )
@@ -74,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "bench" and options.preset:
             overrides.insert(0, f"preset={options.preset}")
         config: Any = load_config(kind, options.config, overrides, defaults)
+        check_inputs(config, options.config)
         with open_channel() as channel:
             return _execute(options.command, config, channel)
     except ConfigError as error:

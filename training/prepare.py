@@ -226,12 +226,25 @@ def open_origin(path: Path) -> Origin:
         state = checkpoints.read_checkpoint(path).state
         read = tokens_read({**state, **state["facts"]}, state["loop"])
         return Origin(path, path / "optimizer.safetensors", state["facts"], read)
-    there = sorted(str(item) for item in path.glob("checkpoints/step-*"))
-    hint = f"; it has {', '.join(there[-3:])}" if there else ""
     raise ConfigError(
         f"init_from: expected a finished run (summary.json, model/, trainer_state/) "
-        f"or a checkpoint folder (step-XXXXXX), found neither at {path}{hint}"
+        f"or a checkpoint folder (step-XXXXXX), found neither at {path}{_hint(path)}"
     )
+
+
+def _hint(path: Path) -> str:
+    """What was probably meant by a path that is no origin, as the end of a message."""
+    there = sorted(map(str, [*path.glob("checkpoints/step-*"), *path.glob("step-*")]))
+    if there:
+        return f"; it has {', '.join(there[-3:])}"
+    if (path.parent / "summary.json").is_file():
+        return f"; it belongs to the run {path.parent}: give that"
+    if (path / "config.json").is_file():
+        return (
+            ", but a Hugging Face model: only runs of this program can be continued (its tokenizer "
+            "and architecture may be others); `python -m evaluation` scores any model"
+        )
+    return ""
 
 
 def tokens_read(state: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, tuple[str, int]]:

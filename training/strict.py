@@ -9,13 +9,14 @@ Paper: none; every hyper-parameter of sections 3 and 4 passes through here.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import json
 import math
 import textwrap
 import types
 import typing
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
@@ -88,6 +89,17 @@ def load_config(
     for key, value in (defaults or {}).items():
         tree.setdefault(key, value)
     return typing.cast(T, _build(kind, tree, _Where(file or Path("command line"), "", origin)))
+
+
+def check_inputs(config: object, file: Path | None) -> None:
+    """ConfigError naming the first path of `config`, other than `out`, at which there is nothing."""
+    for key, path in _paths(config, ""):
+        if not path.exists():
+            place = "" if file is None else f"{file}: "
+            raise ConfigError(
+                f"{place}{key}: expected a file or folder that exists, found nothing at "
+                f"{path.absolute()}; relative paths mean the working directory"
+            )
 
 
 def identity(config: object, contents: Mapping[str, str]) -> dict[str, object]:
@@ -228,7 +240,10 @@ def _build(kind: Any, tree: object, where: _Where) -> object:
     for key in tree:
         if key not in fields:
             known = ", ".join(sorted(fields))
-            raise where.key(str(key)).error(f"one of the known keys ({known})", "found this key")
+            near = [name for name in fields if str(key) in name]
+            near = near or difflib.get_close_matches(str(key), fields)
+            hint = f"; did you mean {' or '.join(near[:3])}?" if near else ""
+            raise where.key(str(key)).error(f"one of the known keys ({known})", f"not this{hint}")
     values: dict[str, object] = {}
     for name, item in fields.items():
         if name in tree:
@@ -335,6 +350,20 @@ def _identity_of(value: object) -> object:
     if isinstance(value, tuple):
         return [_identity_of(item) for item in value]
     return value
+
+
+def _paths(value: object, key: str) -> Iterator[tuple[str, Path]]:
+    """Key and value of each path in a config that is read from."""
+    if isinstance(value, Path):
+        yield key, value
+    elif isinstance(value, tuple):
+        for number, item in enumerate(value):
+            yield from _paths(item, f"{key}[{number}]")
+    elif dataclasses.is_dataclass(value):
+        for item in dataclasses.fields(value):
+            if item.name != "out":
+                below = f"{key}.{item.name}" if key else item.name
+                yield from _paths(getattr(value, item.name), below)
 
 
 def _nested_class(hint: Any) -> type | None:

@@ -460,6 +460,13 @@ def test_wrong_inputs_are_refused(world: Any, finished_run: Path, tmp_path: Path
         pretrain(world.pretrain(tmp_path / "e", init_from=finished_run, optimizer="muon"))
     with pytest.raises(ConfigError, match="found neither"):
         pretrain(world.pretrain(tmp_path / "d", init_from=tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match=f"belongs to the run {finished_run}: give that"):
+        pretrain(world.pretrain(tmp_path / "f", init_from=finished_run / "model"))
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="a Hugging Face model: only runs of this program"):
+        pretrain(world.pretrain(tmp_path / "g", init_from=foreign))
 
 
 def test_planted_trouble_is_skipped_logged_and_counted(

@@ -34,6 +34,26 @@ def test_bad_config_exits_2_with_one_clear_line(
     assert main(["shards", "--config", str(file)]) == 2
 
 
+def test_a_path_with_nothing_there_is_refused_by_its_key(
+    world: Any, tmp_path: Path, write_yaml: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = write_yaml(
+        f"""
+        model: {{hidden_size: 32, num_attention_heads: 2, num_key_value_heads: 2}}
+        tokenizer: {world.tokenizer}
+        sources: [{{name: code, path: data/shards}}]
+        context_length: 32
+        batch_size: 2
+        micro_batch_size: 2
+        steps: 2
+        out: {tmp_path / "run"}
+        """
+    )
+    assert main(["pretrain", "--config", str(file)]) == 2
+    place = f"{file}: sources[0].path: expected a file or folder that exists"
+    assert f"{place}, found nothing at {Path.cwd() / 'data/shards'}" in caplog.text
+
+
 @pytest.mark.parametrize("command", ["tokenizer", "shards", "pretrain", "anneal", "sft"])
 def test_help_lists_the_keys(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

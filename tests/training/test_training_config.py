@@ -43,6 +43,8 @@ def test_loads_types_and_nested_values(write_yaml: Callable[[str], Path]) -> Non
     ("change", "fragments"),
     [
         ("stepz=3", ["stepz", "known keys", "--set stepz=3"]),
+        ("warmup_step=3", ["known keys", "did you mean warmup_steps"]),
+        ("lr=1e-3", ["did you mean lr_peak or lr_end?"]),
         ("steps=ten", ["steps", "a whole number", "'ten' (str)"]),
         ("steps=true", ["steps", "a whole number", "True"]),
         ("steps=0", ["steps", "at least 1", "0"]),
