@@ -62,6 +62,10 @@ class Batches(Protocol):
         """Bytes of text behind one target token, on average."""
         ...
 
+    def describe(self) -> str:
+        """How much data a run reads, in a few words."""
+        ...
+
     def plan(self, step: int) -> Plan: ...
 
     def rows(self, step: int, indices: Sequence[int]) -> Rows:
@@ -114,6 +118,16 @@ class PackedBatches:
                     source.shards.index.tokens,
                     context_length,
                 )
+
+    def describe(self) -> str:
+        tokens = self._batch * self._context
+        total = sum(source.weight for source in self._sources)
+        passes = ", ".join(
+            f"{source.name} {share * self.steps * tokens / source.shards.index.tokens:.3g}"
+            for source in self._sources
+            for share in [source.weight / total]
+        )
+        return f"{tokens:,} tokens a step; passes over the sources: {passes}"
 
     def plan(self, step: int) -> Plan:
         drawn = {source.name: 0 for source in self._sources}

@@ -13,7 +13,7 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -37,6 +37,7 @@ from training.packing import collate
 from training.parallel import is_sharded, whole
 from training.report import Reporter, StepClock, StepMetrics
 from training.schedule import Schedule
+from training.strict import flat
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -58,7 +59,10 @@ class Interrupted(Exception):
     """The run was asked to stop; its checkpoint is saved and the same command continues it."""
 
     def __init__(self, step: int, steps: int, reason: str) -> None:
-        super().__init__(f"stopped after step {step} of {steps} ({reason}); checkpoint saved")
+        super().__init__(
+            f"stopped after step {step} of {steps} ({reason}); checkpoint saved: "
+            "the same command continues"
+        )
         self.step = step
 
 
@@ -76,6 +80,7 @@ class LoopState:
     skipped_steps: int = 0
     lost_in_a_row: int = 0
     recent_losses: list[float] = field(default_factory=list)
+    heldout_bits_per_byte: float | None = None
     guard_losses: list[float] = field(default_factory=list)
     guard_norms: list[float] = field(default_factory=list)
 
@@ -90,8 +95,8 @@ class LoopState:
 class LoopSettings:
     """How the loop runs; `identity` must match the checkpoint it resumes from.
 
-    `heldout` measures bits per byte (on every process) each `heldout_every_steps`; `describe` adds
-    files to a checkpoint (config, tokenizer).
+    `heldout` measures bits per byte (on every process) each `heldout_every_steps` and after
+    the last step; `describe` adds files to a checkpoint (config, tokenizer).
     """
 
     name: str
@@ -208,11 +213,13 @@ def run_loop(
             optimizer.zero_grad(set_to_none=True)
             _account(state, plan, loss, grad_norm, reason)
             every = settings.heldout_every_steps
-            due = every is not None and state.finished_steps % every == 0
-            reporter.step(
-                _metrics(state, plan, loss, grad_norm, lr, batches, reason, clock),
-                settings.heldout() if due else None,
-            )
+            last = state.finished_steps == batches.steps
+            due = last or (every is not None and state.finished_steps % every == 0)
+            metrics = _metrics(state, plan, loss, grad_norm, lr, batches, reason, clock)
+            measured = settings.heldout() if due else None
+            if last:
+                state.heldout_bits_per_byte = measured
+            reporter.step(metrics, measured)
             asked = _agreed_reason(stop.reason(state.finished_steps), accelerator)
             if asked and state.finished_steps < batches.steps:
                 save(now=True)
@@ -234,7 +241,7 @@ def run_loop(
 
 def check_identity(found: Mapping[str, Any], expected: Mapping[str, Any], where: Path) -> None:
     """ConfigError naming the keys in which a saved run differs from the one asked for."""
-    old, new = dict(_flat(found)), dict(_flat(expected))
+    old, new = dict(flat(found)), dict(flat(expected))
     different = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     if different:
         pairs = "; ".join(f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in different[:8])
@@ -347,14 +354,3 @@ def _agreed_reason(reason: str | None, accelerator: Accelerator) -> str | None:
 def _is_launched() -> bool:
     """Whether torchrun, accelerate or an orchestrator started this process."""
     return not os.environ.keys().isdisjoint(_LAUNCHERS_VARIABLES)
-
-
-def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(tree, list | tuple):
-        for number, value in enumerate(tree):
-            yield from _flat(value, f"{prefix}[{number}]")
-    else:
-        yield prefix, tree

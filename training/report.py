@@ -282,15 +282,19 @@ class Progress:
             return
         self._last_line = now
         left = (self._steps - metrics.step) * seconds / (metrics.step - self._finished_before)
-        self.say(
-            f"step {metrics.step}/{self._steps}, loss {loss}, {rate:.0f} tok/s, {left:.0f} s left"
-        )
+        line = f"{self._name}: step {metrics.step}/{self._steps}, loss {loss}, {rate:.0f} tok/s"
+        line += f", {left:.0f} s left"
+        if self._bar is None:  # a bar says the same
+            log.info(line)
+        self._channel.line(line)
 
     def say(self, text: str) -> None:
-        """A line to the log (not over a bar) and the channel."""
+        """A line that is no step: to the log (above a bar) and the channel."""
         line = f"{self._name}: {text}"
         if self._bar is None:
             log.info(line)
+        else:
+            self._bar.write(line, file=sys.stderr)
         self._channel.line(line)
 
     def close(self) -> None:

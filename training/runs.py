@@ -14,7 +14,7 @@ import logging
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from training.precision import Precision, choose_precision
 from training.prepare import Prepared, RunConfig, prepare_pretrain, prepare_sft
 from training.report import Channel, NoChannel, Reporter, SilentReporter, Timings
 from training.speed import Speed, choose_speed, evaluating, make_network
+from training.strict import flat
 from training.tracking import open_curves
 
 if TYPE_CHECKING:
@@ -130,6 +131,13 @@ def _train(
         tokenizer = read_tokenizer_files(prepared.tokenizer)
         built = _build(config, prepared, precision, accelerator)
     model = built.model
+    log.info(
+        "%s: %s parameters; %s steps; %s",
+        prepared.name,
+        f"{count_parameters(model):,}",
+        f"{prepared.batches.steps:,}",
+        prepared.batches.describe(),
+    )
     heldout = _heldout(config, prepared, built.network)
     facts = _facts_before(config, prepared, heldout, timings)
     retention = _retention(config)
@@ -160,8 +168,7 @@ def _train(
             stop=stop,
             first_state=facts,
         )
-    with timings.phase("heldout"):
-        after = heldout()
+    after = state.heldout_bits_per_byte
     summary = _summary(prepared, model, state, facts, after)
     with timings.phase("export"):
         writes = accelerator.is_main_process
@@ -178,6 +185,7 @@ def _train(
             timings.write(config.out / "logs" / "timing.json")
             write_json(config.out / "summary.json", summary)
         retention.finish(config.out / "checkpoints")
+        log.info("%s: finished; the model is in %s", prepared.name, config.out / "model")
     accelerator.wait_for_everyone()
     return summary
 
@@ -220,7 +228,7 @@ def _reporting(
             return None  # target tokens are a part of what the model reads
         return mfu.mfu(tokens_per_second / accelerator.num_processes, cost, peak)
 
-    curves = open_curves(f"{prepared.name} {config.out}", logs, _flat_params(prepared))
+    curves = open_curves(f"{prepared.name} {config.out}", logs, _params(config, prepared))
     status = "FAILED"
     try:
         yield Reporter(prepared.name, logs, channel, mfu=share_of_peak, curves=curves)
@@ -234,9 +242,10 @@ def _reporting(
             curves.close(status, logs / "loss.png")
 
 
-def _flat_params(prepared: Prepared) -> dict[str, Any]:
-    found = prepared.identity["config"]
-    return {key: value for key, value in found.items() if not isinstance(value, dict | list)}
+def _params(config: RunConfig, prepared: Prepared) -> dict[str, Any]:
+    """What the run was asked to do and the digests of what it reads, for MLflow."""
+    tree = {**asdict(config), "contents": prepared.identity["contents"]}
+    return {key: value for key, value in flat(tree) if value is not None}
 
 
 def _accelerator(precision: Precision) -> Accelerator:

@@ -117,7 +117,7 @@ class SftBatches:
             raise ConfigError("sources: expected at least one usable example, found none")
         self._examples = examples
         self._max_length = max_length
-        self._batch = batch_size
+        self._batch, self._epochs = batch_size, epochs
         self._seed = seed
         self._pad = pad
         self._curriculum: Int64Array | None = None
@@ -132,6 +132,10 @@ class SftBatches:
         answer_bytes = sum(example.answer_bytes for example in examples)
         self.bytes_per_token = max(1, answer_bytes) / sum(len(item.answer) for item in examples)
         self._packed = functools.lru_cache(maxsize=4)(self._pack)
+
+    def describe(self) -> str:
+        total, passes = len(self._examples), self._epochs
+        return f"{self._batch:,} examples a step; passes over the {total:,} examples: {passes}"
 
     def plan(self, step: int) -> Plan:
         tokens: dict[str, int] = {}

@@ -92,7 +92,7 @@ def load_config(
 
 
 def check_inputs(config: object, file: Path | None) -> None:
-    """ConfigError naming the first path of `config`, other than `out`, at which there is nothing."""
+    """ConfigError for a path of `config`, other than `out`, at which there is nothing."""
     for key, path in _paths(config, ""):
         if not path.exists():
             place = "" if file is None else f"{file}: "
@@ -111,6 +111,18 @@ def digest(value: object) -> str:
     """sha-256 (hex) of a JSON-able value, independent of key order."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Key path and value of each leaf of a tree: `a.b` below mappings, `a[0]` below lists."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from flat(value, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(tree, list | tuple):
+        for number, value in enumerate(tree):
+            yield from flat(value, f"{prefix}[{number}]")
+    else:
+        yield prefix, tree
 
 
 def describe(kind: type) -> str:

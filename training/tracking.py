@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,8 +66,8 @@ class Curves:
             self._run_id = self._client.create_run(number, run_name=name).info.run_id
             logs.mkdir(parents=True, exist_ok=True)
             id_file.write_text(f"{self._run_id}\n", encoding="utf-8")
-            for key, value in params.items():
-                self._client.log_param(self._run_id, key, value)
+            for key, value in params.items():  # brackets are refused in names
+                self._client.log_param(self._run_id, re.sub(r"\[(\d+)\]", r".\1", key), value)
         except self._failure as error:
             self._give_up(error)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from training.runs import pretrain
 from training.tracking import Curves, open_curves
 
 
@@ -44,6 +45,19 @@ def test_a_resumed_run_continues_its_curves(server: Any, tmp_path: Path) -> None
     history = server.get_metric_history(run.info.run_id, "loss")
     assert [(item.step, item.value) for item in history] == [(1, 2.0), (2, 1.0), (3, 0.5)]
     assert set(run.data.metrics) == {"loss"}
+
+
+def test_a_run_sends_its_whole_config_and_the_last_heldout_measure(
+    server: Any, world: Any, tmp_path: Path
+) -> None:
+    summary = pretrain(world.pretrain(tmp_path / "run", steps=3, heldout=world.heldout))
+    (run,) = server.search_runs([server.get_experiment_by_name("training").experiment_id])
+    params = run.data.params
+    assert params["model.hidden_size"] == "32" and params["betas.1"] == "0.95"
+    assert params["sources.0.path"] == str(world.shards) and len(params["contents.tokenizer"]) == 64
+    assert "init_from" not in params
+    after = summary["heldout_bits_per_byte"]["after"]
+    assert run.data.metrics["heldout_bits_per_byte"] == after
 
 
 def test_a_failing_server_costs_the_curves_only(

@@ -110,3 +110,13 @@ def test_progress_lines_become_rarer_in_a_long_run(monkeypatch: pytest.MonkeyPat
     assert sum(moment <= 60 for moment in when) >= 8  # every few seconds at first
     assert week / 60 - 100 < len(when) < week / 60 + 400
     assert when[-1] == week
+
+
+def test_a_terminal_shows_what_is_no_step_above_the_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    progress = Progress("pretrain", 4, 0, NoChannel())
+    progress.say("held-out 2.1000 bits per byte")
+    progress.close()
+    assert "pretrain: held-out 2.1000 bits per byte\n" in capsys.readouterr().err

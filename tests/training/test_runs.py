@@ -85,6 +85,7 @@ def test_summary_and_folder(world: Any, finished_run: Path) -> None:
     assert metrics[0]["lr"] == pytest.approx(1.5e-3) and metrics[-1]["lr"] == 3e-3
     assert all(0 <= line["data_wait_share"] <= 1 for line in metrics)
     assert all(line["memory_bytes"] > 1e6 and line["tokens_per_second"] > 0 for line in metrics)
+    assert metrics[-1]["heldout_bits_per_byte"] == bits["after"]
     assert all(line["mfu"] is None for line in metrics)  # nobody knows the peak of a CPU
     assert (finished_run / "logs/loss.png").stat().st_size > 5000
     assert json.loads((finished_run / "logs/timing.json").read_text())["seconds"]["train"] > 0
@@ -519,7 +520,7 @@ def test_planted_trouble_is_skipped_logged_and_counted(
         for file in ("model.safetensors", "optimizer.safetensors"):
             assert _same_tensors(before / file, after / file)
     measured = {line["step"]: line["heldout_bits_per_byte"] for line in lines}
-    assert [step for step, bits in measured.items() if bits is not None] == [10, 20]
+    assert [step for step, bits in measured.items() if bits is not None] == [10, 20, 24]
     assert measured[20] < measured[10] < summary["heldout_bits_per_byte"]["before"]
 
 
