@@ -117,7 +117,10 @@ class SourceConfig(Checked):
     """One ingredient of the data mix."""
 
     name: str = setting("name under which the drawn tokens are reported")
-    path: Path = setting("token shards folder (pretrain, anneal) or parquet examples (sft)")
+    path: Path = setting(
+        "token shards folder (pretrain, anneal), or parquet examples with columns example_id, "
+        "instruction, output (sft)"
+    )
     weight: float = setting("share of the drawn sequences, relative to the others", 1.0, above=0)
 
 
