@@ -220,6 +220,13 @@ class MetricsLog:
 
     def write(self, line: Mapping[str, Any]) -> None:
         self._waiting += json.dumps(line).encode() + b"\n"
+        self._write_waiting()
+
+    def close(self) -> None:
+        self._write_waiting()
+        self._stream.close()
+
+    def _write_waiting(self) -> None:
         try:
             while self._waiting:  # what did not fit goes on where it stopped
                 self._waiting = self._waiting[self._stream.write(self._waiting) :]
@@ -227,9 +234,6 @@ class MetricsLog:
             if not self._warned:
                 log.error("%s: lines wait for room (%s)", self._file, error)
             self._warned = True
-
-    def close(self) -> None:
-        self._stream.close()
 
 
 def read_metrics(file: Path) -> Iterator[dict[str, Any]]:

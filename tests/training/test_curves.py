@@ -91,9 +91,10 @@ def test_a_server_that_is_not_there_is_not_waited_for(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free.getsockname()[1]}")
         server_uri = os.environ["MLFLOW_TRACKING_URI"]
         importlib.import_module("mlflow").set_tracking_uri(server_uri)
-        begin = time.monotonic()
+        slept: list[float] = []
+        monkeypatch.setattr(time, "sleep", slept.append)
         Curves("run", tmp_path / "logs", {}).step({"step": 1, "loss": 1.0})
-    assert time.monotonic() - begin < 15
+    assert sum(slept) < 15  # mlflow alone: minutes
     assert "MLflow does not answer" in caplog.text
 
 

@@ -56,8 +56,9 @@ def test_lines_wait_for_room_on_a_full_disk(
     with caplog.at_level(logging.ERROR):
         for step in range(4):
             log.write({"step": step})
-        disk.room = 1000
+        disk.room = 20
         log.write({"step": 4})
+        disk.room = 1000
     log.close()
     lines = [json.loads(line)["step"] for line in disk.content.splitlines()]
     assert lines == [0, 1, 2, 3, 4] and caplog.text.count("wait for room") == 1
